@@ -1,0 +1,101 @@
+"""The command line: `mnist-lit COMMAND …`. Heavy imports stand inside the commands."""
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+from mnist_lit.errors import InputError
+
+COMMANDS = {
+    "fit": "train the network, or go on with a run",
+    "validate": "evaluate a checkpoint on its validation images",
+    "test": "evaluate a checkpoint on the test images",
+    "doctor": "show versions, device and data files, and what is missing",
+}
+
+USAGE = """usage: mnist-lit [--help] [--version] COMMAND [OPTION ...]
+
+The MNIST CNN notebook in PyTorch Lightning.
+
+{commands}
+
+`mnist-lit COMMAND --help` lists a command's options. --debug shows the traceback of an error.
+"""
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to end; not an Exception, so that nothing mistakes it for a fault."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.code = 128 + signum
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    # A second signal does not wait for the first one's tidying up.
+    signal.signal(signum, lambda *_: os._exit(128 + signum))
+    raise Interrupted(signum)
+
+
+def run(command: str, args: list[str]) -> int:
+    """Run one command; return its exit code."""
+    if command == "doctor":
+        from mnist_lit.doctor import doctor
+
+        return doctor(args)
+    from mnist_lit import training
+
+    return training.fit(args) if command == "fit" else training.evaluate(command, args)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 1, 2, 130 or 143."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help"):
+        lines = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+        print(USAGE.format(commands=lines), end="")
+        return 0 if args else 2
+    if args[0] == "--version":
+        from mnist_lit import __version__
+
+        print(f"mnist-lit {__version__}")
+        return 0
+    debug = "--debug" in args
+    command, *args = [arg for arg in args if arg != "--debug"]
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _interrupt)
+    try:
+        if command not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(command, COMMANDS, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(COMMANDS)}"
+            raise InputError(f"there is no command `{command}`: {hint}")
+        return run(command, args)
+    except Interrupted as error:
+        hint = "; finished epochs are kept: python -m mnist_lit fit --ckpt_path last"
+        print(f"stopped by a signal{hint if command == 'fit' else ''}", file=sys.stderr)
+        return error.code
+    except SystemExit as error:  # --help
+        return int(error.code or 0)
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) or _is_misconfiguration(error) else 1
+
+
+def _is_misconfiguration(error: BaseException) -> bool:
+    """Tell whether Lightning refused an option, without importing it to find out."""
+    return type(error).__name__ == "MisconfigurationException"
+
+
+def _one_line(error: BaseException) -> str:
+    from mnist_lit.errors import RunError
+
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, InputError | RunError | OSError) or _is_misconfiguration(error):
+        return text
+    return f"{type(error).__name__}: {text} (--debug shows where)"

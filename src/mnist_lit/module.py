@@ -1,0 +1,166 @@
+"""The network under training: loss, metrics, optimiser."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mnist_lit.errors import InputError, RunError
+from mnist_lit.network import Network
+
+
+class Result(NamedTuple):
+    """What one pass over a data set came to."""
+
+    loss: float
+    correct: int
+    n: int
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.n
+
+
+class MNISTModule(pl.LightningModule):
+    """Trains the network as the notebook does: negative log-likelihood, Adam with Keras's values.
+
+    Args:
+        num_classes: Number of classes.
+        class_names: A name for each class; by default their numbers.
+        dataset: Name of the data set that the weights come from.
+        preprocessing: How a picture becomes the network's input: `mnist`, `emnist` or `plain`.
+        lr: Adam's learning rate.
+        betas: Adam's decay rates of the two moments.
+        eps: Adam's epsilon; 1e-7 is Keras's (PyTorch's is 1e-8).
+        dropout: Probability that a feature of the last convolution is dropped in training.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        class_names: Sequence[str] | None = None,
+        dataset: str = "mnist",
+        preprocessing: str = "mnist",
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if not lr > 0:
+            raise InputError(f"--model.lr {lr} must be above 0")
+        if not 0 <= dropout < 1:
+            raise InputError(f"--model.dropout {dropout} must be at least 0 and below 1")
+        if not (eps >= 0 and all(0 <= beta < 1 for beta in betas)):
+            raise InputError(f"--model.betas {list(betas)} must lie in [0, 1) and eps {eps} be >= 0")
+        # Written out, not gathered by Lightning: a checkpoint holds plain values and no class path.
+        self.save_hyperparameters(
+            {
+                "num_classes": num_classes,
+                "class_names": list(class_names or map(str, range(num_classes))),
+                "dataset": dataset,
+                "preprocessing": preprocessing,
+                "lr": lr,
+                "betas": list(betas),
+                "eps": eps,
+                "dropout": dropout,
+            }
+        )
+        self.network = Network(num_classes, dropout=dropout)
+        # Of each batch since the stage began: mean loss, correct answers, size. The tensors stay
+        # on the device, so that no step waits for it.
+        self._batches: dict[str, list[tuple[Tensor, Tensor, int]]] = {}
+        self.results: dict[str, Result] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return log-probabilities N×num_classes of float images N×1×28×28 in [0, 1]."""
+        log_probabilities: Tensor = self.network(images)
+        return log_probabilities
+
+    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
+        images, labels = batch
+        # The crop drops what can reach no output. Scaled here, on the device and in the module's
+        # own type, so that bytes travel and every precision works.
+        cropped = images[..., :25, :25].to(self.dtype, memory_format=torch.channels_last)
+        log_probabilities = self(cropped.div_(255))
+        loss = functional.nll_loss(log_probabilities, labels)
+        correct = (log_probabilities.detach().argmax(1) == labels).sum()
+        self._batches[stage].append((loss.detach(), correct, len(labels)))
+        return loss
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._step(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._step(batch, "test")
+
+    def on_fit_start(self) -> None:
+        # Known only now: the embedded sample may stand in for the data set asked for.
+        self.hparams["dataset"] = self.trainer.datamodule.name  # type: ignore[attr-defined]
+
+    def on_train_epoch_start(self) -> None:
+        self._batches["train"] = []
+        # Dropout is a function of (seed, epoch, process), so that a resumed run draws the same.
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        place = [seed, self.current_epoch, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+
+    def on_validation_epoch_start(self) -> None:
+        self._batches["val"] = []
+
+    def on_test_epoch_start(self) -> None:
+        self._batches["test"] = []
+
+    def on_train_epoch_end(self) -> None:
+        # Lightning counts epochs from 0; file names, tables and charts count them from 1.
+        self.log("epoch", float(self.current_epoch + 1), sync_dist=True)
+        self._end_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        self._end_epoch("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._end_epoch("test")
+
+    def _end_epoch(self, stage: str) -> None:
+        """Add up the batches of all processes; the callbacks that save come after this hook.
+
+        Raises:
+            RunError: A loss is not a finite number.
+        """
+        losses, corrects, sizes = zip(*self._batches[stage], strict=True)
+        loss = torch.stack(losses).cpu().double()
+        n = torch.tensor(sizes, dtype=torch.float64)
+        if not loss.isfinite().all():
+            step = int(loss.isfinite().logical_not().nonzero()[0]) + 1
+            raise RunError(
+                f"the {stage} loss is {loss[step - 1]} in epoch {self.current_epoch + 1} at step "
+                f"{step}: lower --model.lr (now {self.hparams['lr']}), or look at the images"
+            )
+        correct = torch.stack(corrects).sum().cpu().double()
+        # Whole numbers up to 2**24 and sums of losses are safe in every device's float32.
+        sums = torch.stack([(loss * n).sum(), correct, n.sum()])
+        if self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums.float().to(self.device), reduce_op="sum").cpu()
+        result = Result(loss=float(sums[0] / sums[2]), correct=int(sums[1]), n=int(sums[2]))
+        self.results[stage] = result
+        self.log_dict(
+            {f"{stage}_loss": result.loss, f"{stage}_accuracy": result.accuracy}, sync_dist=True
+        )
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        values = self.hparams
+        return torch.optim.Adam(
+            self.parameters(), values["lr"], tuple(values["betas"]), values["eps"], fused=True
+        )
