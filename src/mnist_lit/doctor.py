@@ -1,0 +1,73 @@
+"""`doctor`: what this installation consists of, what is missing, and the command that mends it."""
+
+import importlib.metadata
+import platform
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnist_lit.data.datamodule import MNISTDataModule
+
+
+def doctor(args: list[str]) -> int:
+    """Print the findings; return 1 where something is missing, else 0."""
+    try:
+        import lightning.pytorch as pl
+        import torch
+
+        from mnist_lit.data.datamodule import MNISTDataModule
+        from mnist_lit.training import Parser, prepare_process, quiet
+    except ImportError as error:
+        return _end([*_packages(), f"{error}: python -m pip install --force-reinstall mnist-lit"])
+    quiet()
+    prepare_process()
+    parser = Parser(prog="mnist-lit doctor", description="")
+    parser.add_lightning_class_args(MNISTDataModule, "data")
+    data = parser.instantiate_classes(parser.parse_args(args)).data
+    mends = _packages()
+    device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
+    print(f"device     {device}, {torch.get_num_threads()} threads")
+    return _end([*mends, *_data(data)])
+
+
+def _end(mends: list[str]) -> int:
+    print("\n".join(f"missing    {mend}" for mend in mends) or "nothing is missing")
+    return 1 if mends else 0
+
+
+def _packages() -> list[str]:
+    """Print the packages that this one needs; return a command for each that is missing or old."""
+    from packaging.requirements import Requirement
+
+    print(f"python     {platform.python_version()} on {platform.platform()}")
+    print(f"mnist-lit  {importlib.metadata.version('mnist-lit')}")
+    mends = []
+    for line in importlib.metadata.requires("mnist-lit") or []:
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            version = "is missing"
+        fits = version != "is missing" and requirement.specifier.contains(version, prereleases=True)
+        print(f"  {requirement.name:<26}{version}")
+        if not fits:
+            mends.append(f'{requirement.name} {version}: python -m pip install "{requirement}"')
+    return mends
+
+
+def _data(data: "MNISTDataModule") -> list[str]:
+    """Print the data files; return a command where one is missing or wrong."""
+    from mnist_lit.data import mnist
+
+    if data.source == "sample":
+        print("data       the embedded sample")
+        return []
+    print(f"data       {mnist.folder(data.data_dir)}")
+    problems = mnist.problems(data.data_dir)
+    for name, (_, sha256) in mnist.FILES.items():
+        print(f"  {name:<26}{problems.get(name, f'right, sha256 {sha256[:16]}...')}")
+    if not problems:
+        return []
+    command = f"python -m mnist_lit fit --data.source full --data.data_dir {data.data_dir}"
+    return [f"MNIST: {command} downloads it; or put the files there, or --data.source sample"]

