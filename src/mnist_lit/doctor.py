@@ -22,7 +22,7 @@ def doctor(args: list[str]) -> int:
     prepare_process()
     parser = Parser(prog="mnist-lit doctor", description="")
     parser.add_lightning_class_args(MNISTDataModule, "data")
-    data = parser.instantiate_classes(parser.parse_args(args)).data
+    data = parser.instantiate(parser.parse_args(args)).data
     mends = _packages()
     device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
     print(f"device     {device}, {torch.get_num_threads()} threads")

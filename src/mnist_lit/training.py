@@ -171,7 +171,7 @@ class CLI(LightningCLI):
     def _plain(self, config: Any) -> dict[str, Any]:
         """Return the configuration as nested dictionaries of plain values."""
         plain: dict[str, Any] = yaml.safe_load(
-            self.parser.dump(config, skip_none=False, skip_validation=True)
+            self.parser.dump(config, skip_unset=False, skip_validation=True)
         )
         plain.pop("config", None)
         return plain
@@ -240,12 +240,16 @@ def quiet() -> None:
     for message in (
         # Lightning 2.6 uses a PyTorch class that PyTorch 2.15 renames.
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+        # Lightning 2.6 calls a jsonargparse method that has since been renamed.
+        r"\s*(By default only one Jsonargparse|``instantiate_classes`` was deprecated)",
         # Workers slow down batches that are one indexing of memory.
         r".*does not have many workers",
         # Its figure counts batches for a logger's sake; metrics here are logged once an epoch.
         r"The number of training batches .* is smaller than the logging interval",
         # A resumed run goes on in its own folder.
         r"Checkpoint directory .* exists and is not empty",
+        # With val_split 0 there is nothing to validate on.
+        r"Total length of `list` across ranks is zero",
         # The data module's samplers count every image once however many devices there are.
         r"Using `DistributedSampler` with the dataloaders",
     ):
