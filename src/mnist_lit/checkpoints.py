@@ -1,5 +1,6 @@
 """Checkpoints: read without running anything in them, written whole or not at all."""
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: `path` is no local file, is damaged, or holds anything else.
     """
-    if "://" in str(path):
+    if re.match(r"\w\w+:/", str(path)):
         raise InputError(f"{path} is an address: download it and give the file's path")
     path = Path(path)
     if not path.is_file():

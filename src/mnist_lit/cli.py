@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
         return run(command, args)
     except Interrupted as error:
         hint = "; finished epochs are kept: python -m mnist_lit fit --ckpt_path last"
-        print(f"stopped by a signal{hint if command == 'fit' else ''}", file=sys.stderr)
+        name = signal.Signals(error.code - 128).name
+        print(f"stopped by {name}{hint if command == 'fit' else ''}", file=sys.stderr)
         return error.code
     except SystemExit as error:  # --help
         return int(error.code or 0)

@@ -18,19 +18,18 @@ import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import mnist_lit
 from mnist_lit import callbacks, checkpoints, runs
 from mnist_lit.data import sample
 from mnist_lit.data.datamodule import MNISTDataModule
-from mnist_lit.errors import InputError
+from mnist_lit.errors import InputError, RunError
 from mnist_lit.module import MNISTModule, Result
 
 # A configuration may come from a stranger: it names classes, and naming one imports its module.
-set_parsing_settings(
-    import_path_denylist=["*"],
-    import_path_allowlist=["mnist_lit", "lightning.pytorch", "torch.optim"],
-)
+ALLOWED_IMPORTS = ["mnist_lit", "lightning.pytorch", "torch.optim"]
+set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_IMPORTS)
 
 
 class Parser(LightningArgumentParser):
@@ -38,17 +37,27 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         line = " ".join(message.replace("typing.", "").split())
-        unknown = re.search(
-            r"unrecognized arguments: (\S+)|option '(\S+)'|Option '(\S+)' is not", line
+        line = re.sub(r'Parser key "([^"]+)":', r"--\1:", line)
+        line = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line)
+        line = re.sub(
+            r"Does not validate against any .*Subtypes: \[(.*)\] Errors:.* Given value: (.*)",
+            r"\2 is none of \1",
+            line,
         )
-        if unknown:
+        if denied := re.search(r"Importing '([^']+)' is not allowed", line):
+            line = (
+                f"class_path {denied[1]} is not allowed in a configuration: "
+                f"name a class of {', '.join(ALLOWED_IMPORTS)}"
+            )
+        elif unknown := re.search(r"unrecognized arguments: (\S+)|option '(\S+)'", line, re.I):
             name = next(filter(None, unknown.groups())).split("=")[0].lstrip("-")
             known = [option.lstrip("-") for option in self._option_string_actions]
             leaves = {option.rsplit(".", 1)[-1]: option for option in known} | {o: o for o in known}
             near = difflib.get_close_matches(name, leaves, n=1, cutoff=0.6)
-            hint = f"did you mean --{leaves[near[0]]}?" if near else "see --help"
-            line = f"{line}: {hint}"
-        raise InputError(line) from ex
+            line += f": did you mean --{leaves[near[0]]}?" if near else ": see --help"
+        elif line.startswith("Unexpected config"):
+            line = f"--config: not a table of options such as `data: ...`, but {line[18:] or 'empty'}"
+        raise InputError(line if len(line) < 300 else f"{line[:300]}... see --help") from ex
 
 
 class CLI(LightningCLI):
@@ -119,7 +128,13 @@ class CLI(LightningCLI):
         parser.link_arguments("data.preprocessing", "model.preprocessing", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except (UnicodeDecodeError, RecursionError, OSError) as error:
+            raise InputError(f"--config cannot be read as YAML: {error}") from error
+        seed = self.config.seed_everything
+        if not 0 <= seed < 2**32:
+            raise InputError(f"--seed_everything {seed} must be at least 0 and below 2**32")
         self.root = Path(self.config.trainer.default_root_dir or ".") / "runs"
         explicit = parser.parse_args(args, defaults=False).as_dict()
         explicit.pop("config", None)
@@ -183,7 +198,11 @@ class CLI(LightningCLI):
             added.append(callbacks.TrainingProgress())
         self.recorder: callbacks.Recorder | None = None
         if self.command == "fit" and not config["fast_dev_run"]:
-            name = run_name(self.config.name or self.config.data.dataset)
+            for option in ("max_epochs", "max_steps", "limit_train_batches"):
+                if config[option] == 0:
+                    raise InputError(f"--trainer.{option} 0 trains nothing: give more, or leave it out")
+            name = self.config.name
+            name = run_name(self.config.data.dataset if name is None else name)
             plain = self._plain(self.config) | {"name": name, "ckpt_path": None}
             self.recorder = callbacks.Recorder(
                 self.root, name, plain, run=self.run, resumed=self.checkpoint
@@ -192,7 +211,10 @@ class CLI(LightningCLI):
         plugins = config["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
         config = {**config, "plugins": [*plugins, checkpoints.SafeCheckpointIO()], **kwargs}
-        return self._instantiate_trainer(config, added)
+        try:
+            return self._instantiate_trainer(config, added)
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise InputError(f"the trainer refuses its options: {error}") from error
 
 
 def refuse_differences(
@@ -293,13 +315,18 @@ def fit(args: list[str]) -> int:
     cli = CLI("fit", args)
     trainer, module, data = cli.trainer, cli.model, cli.datamodule
     if cli.checkpoint and cli.run and _is_finished(cli):
-        print(f"{cli.run} is finished after epoch {cli.epochs_done}; --trainer.max_epochs trains it on")
+        print(f"{cli.run} is finished (epoch {cli.epochs_done}); a larger --trainer.max_epochs goes on")
         return 0
     if cli.config.weights:
         start_from(module, cli.config.weights)
     if trainer.is_global_zero:
         print(layer_table(module), flush=True)
-    trainer.fit(module, datamodule=data, ckpt_path=cli.checkpoint, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=cli.checkpoint, weights_only=True)
+    except RunError as error:
+        if cli.recorder and cli.recorder.rows:
+            raise RunError(f"{error}; {cli.recorder.run.last} holds the last good epoch") from error
+        raise
     if cli.recorder:
         _finish(cli, cli.recorder)
     return 0
@@ -390,7 +417,9 @@ def evaluate(command: str, args: list[str]) -> int:
     quiet()
     cli = CLI(command, args)
     assert cli.checkpoint is not None
-    data = cli.datamodule
+    data, output = cli.datamodule, cli.config.output
+    if output is not None and (not output or Path(output).is_dir()):
+        raise InputError(f"--output {output!r} is a folder: name a file, such as result.json")
     module = checkpoints.load_checkpoint(cli.checkpoint)
     data.prepare_data()
     if data.name == sample.NAME and cli.dataset != sample.NAME:
@@ -417,6 +446,6 @@ def evaluate(command: str, args: list[str]) -> int:
     }
     for name, value in table.items():
         print(f"{name:<12}{value:.6f}" if isinstance(value, float) else f"{name:<12}{value}")
-    if cli.config.output:
-        runs.write_json(Path(cli.config.output), table)
+    if output:
+        runs.write_json(Path(output), table)
     return 0

@@ -75,6 +75,8 @@ class MNISTDataModule(pl.LightningDataModule):
         if batch_size < 1:
             raise InputError(f"--data.batch_size {batch_size} must be at least 1")
         self.dataset = dataset
+        # The data set that is really used, known once prepared. It stays so, whatever files come.
+        self.name: str = sample.NAME if source == "sample" else dataset
         self.data_dir = data_dir
         self.source = source
         self.val_split = val_split
@@ -83,13 +85,6 @@ class MNISTDataModule(pl.LightningDataModule):
         self.preprocessing = "mnist"
         self.splits: dict[str, ImageDataset] = {}
         self._prepared = False
-
-    @property
-    def name(self) -> str:
-        """The data set that is really used: `mnist` or `mnist-sample-5k`, known once prepared."""
-        if self.source == "sample" or (self.source == "auto" and not mnist.is_complete(self.data_dir)):
-            return sample.NAME
-        return self.dataset
 
     def prepare_data(self) -> None:
         if self.source == "sample" or self._prepared:
@@ -100,11 +95,15 @@ class MNISTDataModule(pl.LightningDataModule):
             if self.source == "full":
                 raise RunError(mnist.missing_message(self.data_dir, str(error))) from error
             mnist.warn_of_sample(f"MNIST is not in {mnist.folder(self.data_dir)}; {error}")
+            self.name = sample.NAME
         self._prepared = True
 
     def setup(self, stage: str) -> None:
         if self.splits:
             return
+        # Only one process of a machine prepares; the others see by the files what it came to.
+        if self.source == "auto" and not mnist.is_complete(self.data_dir):
+            self.name = sample.NAME
         if self.name == sample.NAME:
             splits = sample.load()
             if self.val_split == 0:
@@ -119,7 +118,9 @@ class MNISTDataModule(pl.LightningDataModule):
                 "val": (images[n_train:], labels[n_train:]),
                 "test": mnist.load(self.data_dir, train=False),
             }
-        self.splits = {name: ImageDataset(*split) for name, split in splits.items() if len(split[1])}
+        self.splits = {
+            name: ImageDataset(*split) for name, split in splits.items() if len(split[1])
+        }
         if "train" not in self.splits:
             raise InputError(f"--data.val_split {self.val_split} leaves no image to train on")
 

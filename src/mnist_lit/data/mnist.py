@@ -10,6 +10,7 @@ import http.client
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
@@ -74,11 +75,13 @@ def problems(data_dir: str) -> dict[str, str]:
         path = folder(data_dir) / name
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             found[name] = "is missing"
             continue
         except OSError as error:
-            raise RunError(f"{path} cannot be read ({error.strerror}): mend its permissions") from error
+            raise RunError(
+                f"{path} cannot be read ({error.strerror}): mend its permissions"
+            ) from error
         if len(content) != size:
             found[name] = f"has {len(content):,} bytes instead of {size:,}"
         elif hashlib.sha256(content).hexdigest() != sha256:
@@ -180,6 +183,8 @@ def _fetch(url: str, *, limit: int) -> bytes:
                     if len(body) > limit:
                         raise ValueError(f"sent more than {limit:,} bytes")
         except BaseException as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             failure.append(error)
 
     # A thread, because no timeout of a socket covers name resolution or a server that drips.

@@ -1,0 +1,36 @@
+# make fit    train the notebook's model; options: make fit ARGS="--config configs/quick.yaml"
+# make test   lint, types and all tests
+# make lint   lint and types alone
+# make format
+# make lock   write the versions in constraints.txt; ARGS=--upgrade takes the newest of each
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: fit test lint format lock
+
+fit: .venv/installed
+	$(BIN)/python -m mnist_lit fit $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/installed
+	$(BIN)/uv pip compile --quiet --universal $(ARGS) --python-version 3.11 --all-extras \
+		--no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
+
+# The mark is written last, so that an install that was cut short is done again.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,372 @@
+"""The four files: what counts as right, and the download against a loopback server."""
+
+import gzip
+import hashlib
+import os
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torchvision.datasets import MNIST
+
+from mnist_lit.data import mnist
+from mnist_lit.errors import InputError, RunError
+
+# Zeros at the end, so that an archive is smaller than its file, as the real ones are.
+FILES = {name: random.Random(name).randbytes(3000) + bytes(1000) for name in mnist.FILES}
+ARCHIVES = {f"{name}.gz": gzip.compress(content) for name, content in FILES.items()}
+NAMES = list(FILES)
+RAW = Path("data/MNIST/raw")
+PATIENCE = 0.4
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: "Mirrors"
+
+    def do_GET(self) -> None:
+        _, mirror, archive = self.path.split("/")
+        self.server.requests.append(f"{mirror}/{archive.removesuffix('.gz')}")
+        self.server.behaviours[mirror](self, ARCHIVES[archive])
+
+    def start(self, length: int | None) -> None:
+        self.send_response(200)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+Behaviour = Callable[[Handler, bytes], None]
+
+
+def good(handler: Handler, archive: bytes) -> None:
+    handler.start(len(archive))
+    handler.wfile.write(archive)
+
+
+def not_found(handler: Handler, archive: bytes) -> None:
+    handler.send_error(404)
+
+
+def overloaded(handler: Handler, archive: bytes) -> None:
+    handler.send_error(503)
+
+
+def login_page(handler: Handler, archive: bytes) -> None:
+    good(handler, b"<html>Please log in to this network</html>")
+
+
+def short(handler: Handler, archive: bytes) -> None:
+    handler.start(len(archive))
+    handler.wfile.write(archive[:2000])
+
+
+def reset(handler: Handler, archive: bytes) -> None:
+    short(handler, archive)
+    # A linger of zero seconds makes closing a reset.
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+
+
+def garbled(handler: Handler, archive: bytes) -> None:
+    good(handler, archive[:-1] + bytes([archive[-1] ^ 1]))
+
+
+def mute(handler: Handler, archive: bytes) -> None:
+    handler.server.ended.wait()
+
+
+def drip(handler: Handler, archive: bytes) -> None:
+    """Send half of the body at once, then 20 bytes a second, each within a socket's timeout."""
+    short(handler, archive)
+    while not handler.server.ended.wait(0.05):
+        handler.wfile.write(b"x")
+
+
+def steady(handler: Handler, archive: bytes) -> None:
+    """Send 4 kB/s, for longer than `PATIENCE`."""
+    handler.start(len(archive))
+    for at in range(0, len(archive), 200):
+        handler.wfile.write(archive[at : at + 200])
+        time.sleep(0.05)
+
+
+def endless(handler: Handler, archive: bytes) -> None:
+    handler.start(None)
+    while not handler.server.ended.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
+# What the error then says of the mirror.
+FAILURES: dict[Behaviour, str] = {
+    not_found: "HTTP Error 404: Not Found",
+    overloaded: "HTTP Error 503: Service Unavailable",
+    login_page: f"sent 42 bytes that are not {NAMES[0]}.gz (md5)",
+    short: f"sent 2,000 bytes that are not {NAMES[0]}.gz (md5)",
+    reset: "Connection reset by peer",
+    garbled: f"bytes that are not {NAMES[0]}.gz (md5)",
+    mute: "",  # the socket's timeout or that of the whole transfer, whichever comes first
+    drip: "under 1 kB/s",
+    endless: "sent more than 4,000 bytes",
+}
+
+
+class Mirrors(ThreadingHTTPServer):
+    """Two mirrors, `first` and `second`, that each behave as they are told."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.behaviours: dict[str, Behaviour] = {"first": good, "second": good}
+        self.requests: list[str] = []
+        self.ended = threading.Event()
+
+    def handle_error(self, *args: Any) -> None:
+        pass  # clients that hang up are what is tested
+
+
+@pytest.fixture
+def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    sums = {name: (len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in FILES.items()}
+    md5s = [(name, hashlib.md5(archive).hexdigest()) for name, archive in ARCHIVES.items()]
+    monkeypatch.setattr(mnist, "FILES", sums)
+    monkeypatch.setattr(MNIST, "resources", md5s)
+    with Mirrors() as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(MNIST, "mirrors", [f"{address}/first/", f"{address}/second"])
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.ended.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def complete(mirrors: Mirrors) -> None:
+    RAW.mkdir(parents=True)
+    for name, content in FILES.items():
+        (RAW / name).write_bytes(content)
+
+
+def content() -> dict[str, bytes]:
+    """Return what is in the folder, but for the lock; a temporary file would show."""
+    return {path.name: path.read_bytes() for path in RAW.iterdir() if path.name != ".download.lock"}
+
+
+def test_downloads_all_files(mirrors: Mirrors) -> None:
+    mnist.ensure("data")
+    assert content() == FILES
+    assert mirrors.requests == [f"first/{name}" for name in NAMES]
+
+
+@pytest.mark.usefixtures("complete")
+def test_fetches_only_the_missing_file(mirrors: Mirrors) -> None:
+    (RAW / NAMES[2]).unlink()
+    mnist.ensure("data")
+    assert content() == FILES
+    assert mirrors.requests == [f"first/{NAMES[2]}"]
+
+
+@pytest.mark.usefixtures("complete")
+def test_complete_folder_is_left_alone(mirrors: Mirrors) -> None:
+    # In place of a read-only folder, which does not stop root: there is not even a lock.
+    before = RAW.stat().st_mtime_ns
+    mnist.ensure("data")
+    assert sorted(path.name for path in RAW.iterdir()) == sorted(NAMES)
+    assert RAW.stat().st_mtime_ns == before
+    assert mirrors.requests == []
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_next_mirror_helps(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, failure: Behaviour
+) -> None:
+    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE)
+    mirrors.behaviours["first"] = failure
+    mnist.ensure("data")
+    assert content() == FILES
+    # The mirror that failed is not asked again.
+    assert mirrors.requests == [f"first/{NAMES[0]}", *(f"second/{name}" for name in NAMES)]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_mirror_helps(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, failure: Behaviour
+) -> None:
+    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE)
+    mirrors.behaviours = {"first": failure, "second": not_found}
+    start = time.monotonic()
+    with pytest.raises(mnist.Unavailable) as caught:
+        mnist.ensure("data")
+    assert time.monotonic() - start < 2 * PATIENCE + 2
+    first, second = str(caught.value).split("; ")
+    assert FAILURES[failure] in first
+    assert "HTTP Error 404" in second
+    assert content() == {}
+
+
+def test_hanging_name_resolution_is_given_up(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*args: Any, **kwargs: Any) -> None:
+        mirrors.ended.wait(10)
+        raise OSError
+
+    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    start = time.monotonic()
+    with pytest.raises(mnist.Unavailable, match="under 1 kB/s"):
+        mnist.ensure("data")
+    assert time.monotonic() - start < 2 * PATIENCE + 2
+
+
+def test_steady_slow_mirror_is_not_given_up(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE / 2)
+    mirrors.behaviours["first"] = steady
+    assert len(mnist._fetch(f"{MNIST.mirrors[0]}{NAMES[0]}.gz", limit=4000)) > 3000
+
+
+@pytest.mark.parametrize(
+    "archive, words",
+    [
+        (b"not gzip", "Not a gzipped file"),
+        (ARCHIVES[f"{NAMES[0]}.gz"][:-20], "broken archive"),
+        (ARCHIVES[f"{NAMES[0]}.gz"][:10] + b"\xff" * 100, "broken archive"),
+        (gzip.compress(bytes(4000)), f"does not hold {NAMES[0]}"),
+    ],
+    ids=["no-gzip", "truncated", "damaged", "other-file"],
+)
+def test_broken_archive_of_the_right_md5(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
+) -> None:
+    md5s = {**dict(MNIST.resources), f"{NAMES[0]}.gz": hashlib.md5(archive).hexdigest()}
+    monkeypatch.setattr(MNIST, "resources", list(md5s.items()))
+    monkeypatch.setitem(ARCHIVES, f"{NAMES[0]}.gz", archive)
+    with pytest.raises(mnist.Unavailable, match=words):
+        mnist.ensure("data")
+    assert content() == {}
+
+
+DAMAGE = pytest.mark.parametrize(
+    "damage, problem",
+    [
+        (lambda content: content[:-1], "has 3,999 bytes instead of 4,000"),
+        (lambda content: b"", "has 0 bytes instead of 4,000"),
+        (
+            lambda content: bytes([content[0] ^ 1]) + content[1:],
+            "differs from the published file (sha256)",
+        ),
+    ],
+    ids=["truncated", "empty", "flipped"],
+)
+Damage = Callable[[bytes], bytes]
+
+
+def test_missing_files_are_a_problem() -> None:
+    assert mnist.problems("data") == dict.fromkeys(NAMES, "is missing")
+    assert not mnist.is_complete("data")
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize("name", NAMES)
+@DAMAGE
+def test_damage_is_a_problem(name: str, damage: Damage, problem: str) -> None:
+    (RAW / name).write_bytes(damage(FILES[name]))
+    assert mnist.problems("data") == {name: problem}
+
+
+@pytest.mark.usefixtures("complete")
+@DAMAGE
+def test_damaged_file_is_fetched_again(mirrors: Mirrors, damage: Damage, problem: str) -> None:
+    (RAW / NAMES[1]).write_bytes(damage(FILES[NAMES[1]]))
+    mnist.ensure("data")
+    assert content() == FILES
+    assert mirrors.requests == [f"first/{NAMES[1]}"]
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize("missing", [[], NAMES[:1]], ids=["none-missing", "one-missing"])
+@DAMAGE
+def test_damaged_file_that_cannot_be_fetched(
+    mirrors: Mirrors, missing: list[str], damage: Damage, problem: str
+) -> None:
+    """It is an error of its own: `Unavailable` would let the sample stand in."""
+    (RAW / NAMES[1]).write_bytes(damage(FILES[NAMES[1]]))
+    for name in missing:
+        (RAW / name).unlink()
+    before = content()
+    mirrors.behaviours = {"first": not_found, "second": overloaded}
+    with pytest.raises(RunError) as caught:
+        mnist.ensure("data")
+    assert not isinstance(caught.value, mnist.Unavailable)
+    for part in (f"{RAW / NAMES[1]} {problem}", "HTTP Error 404", "HTTP Error 503"):
+        assert part in str(caught.value)
+    assert content() == before
+
+
+def test_runs_that_start_together_share_one_download(mirrors: Mirrors) -> None:
+    def slow(handler: Handler, archive: bytes) -> None:
+        time.sleep(0.1)
+        good(handler, archive)
+
+    mirrors.behaviours["first"] = slow
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(mnist.ensure, ["data"] * 2)) == [None, None]
+    assert content() == FILES
+    assert mirrors.requests == [f"first/{name}" for name in NAMES]
+
+
+def test_full_disk(mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        RunError, match=f"cannot write to {RAW} .No space left on device."
+    ) as caught:
+        mnist.ensure("data")
+    assert not isinstance(caught.value, mnist.Unavailable)
+    assert content() == {}
+
+
+def test_data_dir_that_is_a_file() -> None:
+    Path("data").write_bytes(b"")
+    with pytest.raises(InputError, match=r"--data\.data_dir data is not a folder"):
+        mnist.ensure("data")
+
+
+@pytest.mark.parametrize("data_dir", ["/dev/null/x", "file/x", "holds-a-file"])
+def test_folder_that_cannot_be_made(data_dir: str) -> None:
+    Path("file").write_bytes(b"")
+    Path("holds-a-file").mkdir()
+    Path("holds-a-file/MNIST").write_bytes(b"")
+    with pytest.raises(RunError, match=f"cannot write to {mnist.folder(data_dir)} ") as caught:
+        mnist.ensure(data_dir)
+    assert not isinstance(caught.value, mnist.Unavailable)
+    assert "--data.data_dir" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.mnist
+def test_published_files(mnist_dir: Path) -> None:
+    assert mnist.problems(str(mnist_dir)) == {}
+    assert mnist.is_complete(str(mnist_dir))
+    for train, n in ((True, 60_000), (False, 10_000)):
+        images, labels = mnist.load(str(mnist_dir), train=train)
+        assert (images.shape, images.dtype) == ((n, 1, 28, 28), torch.uint8)
+        assert (labels.shape, labels.dtype) == ((n,), torch.int64)
+    assert labels[0] == 7
