@@ -51,12 +51,14 @@ class Recorder(Checkpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        run = None
+        run = self._given
         if trainer.is_global_zero:
-            run = self._given or runs.create(self._root, self._name)
+            run = run or runs.create(self._root, self._name)
             run.summary.unlink(missing_ok=True)  # it spoke of fewer epochs
             run.write_config(self._config)
-        self.run: runs.Run = trainer.strategy.broadcast(run)
+        run = trainer.strategy.broadcast(run)
+        assert run is not None
+        self.run = run
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -89,8 +91,9 @@ class Recorder(Checkpoint):
             for key, value in self._config[part].items()
         }
         names = dict.fromkeys(("test_loss", "test_accuracy"), 0)
-        for summary in hparams_summaries(values, names):
-            self._writers[""].file_writer.add_summary(summary)
+        # SummaryWriter.add_hparams would put them into a sub-run of its own.
+        for summary in hparams_summaries(values, names):  # type: ignore[no-untyped-call]
+            self._writers[""]._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
@@ -190,7 +193,7 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 def checkpoints(recorder: Recorder) -> list[RunCheckpoint]:
-    """Return what saves: every fifth epoch, the best on validation, and, once those stand, the last."""
+    """Return what saves: every fifth epoch, the best on validation and, after them, the last."""
     return [
         RunCheckpoint(recorder, "epoch-{epoch:03d}", every_n_epochs=5, save_top_k=-1),
         RunCheckpoint(recorder, "best", monitor="val_loss"),
@@ -199,7 +202,7 @@ def checkpoints(recorder: Recorder) -> list[RunCheckpoint]:
 
 
 class TrainingProgress(ProgressBar):
-    """One bar with the time left for the whole training; nothing but lines where there is no terminal."""
+    """One bar with the time left for the whole training; plain lines where there is no terminal."""
 
     REFRESH = 50  # batches between redraws
 
@@ -223,7 +226,7 @@ class TrainingProgress(ProgressBar):
         epochs, batches = trainer.max_epochs or -1, trainer.num_training_batches
         self._bar = tqdm(
             total=int(epochs * batches) if epochs > 0 and batches < float("inf") else None,
-            initial=trainer.global_step,
+            initial=int(trainer.current_epoch * batches) if batches < float("inf") else 0,
             unit="batch",
             file=sys.stdout,
             disable=not (self._enabled and sys.stdout.isatty()),

@@ -39,7 +39,12 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # what a broken archive or pickle raises is not limited
         raise InputError(damaged) from error
-    if not (isinstance(checkpoint, dict) and {"state_dict", "hyper_parameters"} <= checkpoint.keys()):
+    if not (
+        isinstance(checkpoint, dict)
+        and {"state_dict", "hyper_parameters", "epoch"} <= checkpoint.keys()
+        and isinstance(checkpoint["hyper_parameters"], dict)
+        and {"dataset", "class_names"} <= checkpoint["hyper_parameters"].keys()
+    ):
         raise InputError(f"{path} is not a checkpoint of mnist-lit: give one that `fit` wrote")
     return checkpoint
 

@@ -26,7 +26,7 @@ The MNIST CNN notebook in PyTorch Lightning.
 
 
 class Interrupted(BaseException):
-    """A signal asked the process to end; not an Exception, so that nothing mistakes it for a fault."""
+    """A signal asked the process to end; no Exception, so that nothing takes it for a fault."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -97,6 +97,9 @@ def _one_line(error: BaseException) -> str:
     from mnist_lit.errors import RunError
 
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, InputError | RunError | OSError) or _is_misconfiguration(error):
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}: make room or mend the permissions, and try again"
+    if isinstance(error, InputError | RunError) or _is_misconfiguration(error):
         return text
     return f"{type(error).__name__}: {text} (--debug shows where)"

@@ -15,12 +15,13 @@ def doctor(args: list[str]) -> int:
         import torch
 
         from mnist_lit.data.datamodule import MNISTDataModule
-        from mnist_lit.training import Parser, prepare_process, quiet
+        from mnist_lit.options import Parser
+        from mnist_lit.process import prepare, quiet
     except ImportError as error:
         return _end([*_packages(), f"{error}: python -m pip install --force-reinstall mnist-lit"])
     quiet()
-    prepare_process()
-    parser = Parser(prog="mnist-lit doctor", description="")
+    prepare()
+    parser = Parser(prog="python -m mnist_lit doctor", description="")
     parser.add_lightning_class_args(MNISTDataModule, "data")
     data = parser.instantiate(parser.parse_args(args)).data
     mends = _packages()

@@ -60,7 +60,7 @@ class MNISTModule(pl.LightningModule):
         if not 0 <= dropout < 1:
             raise InputError(f"--model.dropout {dropout} must be at least 0 and below 1")
         if not (eps >= 0 and all(0 <= beta < 1 for beta in betas)):
-            raise InputError(f"--model.betas {list(betas)} must lie in [0, 1) and eps {eps} be >= 0")
+            raise InputError(f"--model.betas {list(betas)} must lie in [0, 1), eps {eps} be >= 0")
         # Written out, not gathered by Lightning: a checkpoint holds plain values and no class path.
         self.save_hyperparameters(
             {
@@ -107,10 +107,12 @@ class MNISTModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         # Known only now: the embedded sample may stand in for the data set asked for.
-        self.hparams["dataset"] = self.trainer.datamodule.name  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.hparams["dataset"] = getattr(data, "name", self.hparams["dataset"])
 
     def on_train_epoch_start(self) -> None:
         self._batches["train"] = []
+        self.results.pop("val", None)  # not every epoch need be validated
         # Dropout is a function of (seed, epoch, process), so that a resumed run draws the same.
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         place = [seed, self.current_epoch, self.global_rank]

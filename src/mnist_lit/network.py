@@ -41,8 +41,9 @@ class Network(nn.Sequential):
                 log_softmax=nn.LogSoftmax(dim=1),
             )
         )
-        for layer in self:
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)

@@ -57,9 +57,6 @@ class Run:
         with atomic_write(self.metrics) as file:
             file.write(text.getvalue().encode())
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        write_json(self.summary, summary)
-
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     with atomic_write(path) as file:
@@ -123,7 +120,7 @@ def find_checkpoint(which: str | None, root: Path) -> Path:
             "`python -m mnist_lit fit --ckpt_path last`, or name another by --ckpt_path"
         )
     if which == "best":
-        raise InputError(f"{run} has no best checkpoint, as it has no validation: use --ckpt_path last")
+        raise InputError(f"{run} has no best checkpoint (no validation): use --ckpt_path last")
     print(f"{run} has no best checkpoint (no validation): taking its last")
     return run.last
 
@@ -132,5 +129,5 @@ def copy_best(source: Path, epoch: int, run: Run) -> None:
     """Take over the best checkpoint beside `source` into a new run, if it is not younger."""
     best = source.parent / "best.ckpt"
     if best.is_file() and checkpoints.read(best)["epoch"] <= epoch:
-        with open(best, "rb") as old, atomic_write(run.best) as new:
+        with best.open("rb") as old, atomic_write(run.best) as new:
             shutil.copyfileobj(old, new)
