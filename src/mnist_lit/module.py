@@ -119,6 +119,8 @@ class MNISTModule(pl.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def on_validation_epoch_start(self) -> None:
+        if self._batches.get("train"):
+            self._losses("train")  # a bad step is named before validation meets its consequences
         self._batches["val"] = []
 
     def on_test_epoch_start(self) -> None:
@@ -136,21 +138,11 @@ class MNISTModule(pl.LightningModule):
         self._end_epoch("test")
 
     def _end_epoch(self, stage: str) -> None:
-        """Add up the batches of all processes; the callbacks that save come after this hook.
-
-        Raises:
-            RunError: A loss is not a finite number.
-        """
-        losses, corrects, sizes = zip(*self._batches[stage], strict=True)
-        loss = torch.stack(losses).cpu().double()
-        n = torch.tensor(sizes, dtype=torch.float64)
-        if not loss.isfinite().all():
-            step = int(loss.isfinite().logical_not().nonzero()[0]) + 1
-            raise RunError(
-                f"the {stage} loss is {loss[step - 1]} in epoch {self.current_epoch + 1} at step "
-                f"{step}: lower --model.lr (now {self.hparams['lr']}), or look at the images"
-            )
+        """Add up the batches of all processes; the callbacks that save come after this hook."""
+        loss = self._losses(stage)
+        _, corrects, sizes = zip(*self._batches[stage], strict=True)
         correct = torch.stack(corrects).sum().cpu().double()
+        n = torch.tensor(sizes, dtype=torch.float64)
         # Whole numbers up to 2**24 and sums of losses are safe in every device's float32.
         sums = torch.stack([(loss * n).sum(), correct, n.sum()])
         if self.trainer.world_size > 1:
@@ -160,6 +152,21 @@ class MNISTModule(pl.LightningModule):
         self.log_dict(
             {f"{stage}_loss": result.loss, f"{stage}_accuracy": result.accuracy}, sync_dist=True
         )
+
+    def _losses(self, stage: str) -> Tensor:
+        """Return the batches' losses as float64 on the CPU.
+
+        Raises:
+            RunError: One is not a finite number.
+        """
+        losses = torch.stack([loss for loss, _, _ in self._batches[stage]]).cpu().double()
+        if not losses.isfinite().all():
+            step = int(losses.isfinite().logical_not().nonzero()[0]) + 1
+            raise RunError(
+                f"the {stage} loss is {losses[step - 1]} in epoch {self.current_epoch + 1} at step "
+                f"{step}: lower --model.lr (now {self.hparams['lr']}), or look at the images"
+            )
+        return losses
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         values = self.hparams

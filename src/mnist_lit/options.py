@@ -207,6 +207,13 @@ class CLI(LightningCLI):
         hyper_parameters: dict[str, Any] = content["hyper_parameters"]
         self.dataset = hyper_parameters["dataset"]
         self.epochs_done = content["epoch"] + 1
+        progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress", {})
+        if self.command == "fit" and not progress.get("is_last_batch", True):
+            raise InputError(
+                f"{self.checkpoint} was saved in the middle of epoch {self.epochs_done} (max_steps "
+                "or max_time): go on from an earlier epoch's checkpoint, or start a new run by "
+                f"--weights {self.checkpoint}"
+            )
         if "config" in content:
             base = dict(content["config"])
         else:
