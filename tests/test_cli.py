@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from conftest import SHORT, Command
-from mnist_lit import cli
+from mnist_lit import checkpoints, cli
+from mnist_lit.files import atomic_write
 
 PYTHON = (sys.executable, "-m", "mnist_lit")
 
@@ -129,9 +133,7 @@ def test_doctor_of_the_sample(command: Command) -> None:
     assert command("doctor", "--data.source", "sample").code == 0
 
 
-def test_doctor_names_a_missing_package(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_names_a_missing_package(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
     monkeypatch.setattr(metadata, "requires", lambda name: ["no-such-package>=3", "torch<1"])
@@ -146,10 +148,23 @@ def test_signal_while_a_checkpoint_is_written(
 ) -> None:
     """PyTorch's writer then raises an error of its own, of an archive with no end."""
 
-    def interrupted(*args: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+    class Interrupting:
+        def __init__(self, file: IO[bytes]) -> None:
+            self.file = file
+            self.sent = False
 
-    monkeypatch.setattr("torch.serialization._save", interrupted)
+        def write(self, content: bytes) -> int:
+            if not self.sent:
+                self.sent = True
+                os.kill(os.getpid(), signal.SIGTERM)
+            return self.file.write(content)
+
+    @contextmanager
+    def interrupting(path: Path) -> Iterator[Interrupting]:
+        with atomic_write(path) as file:
+            yield Interrupting(file)
+
+    monkeypatch.setattr(checkpoints, "atomic_write", interrupting)
     answer = command("fit", *SHORT)
     assert answer.code == 143
     assert answer.err.startswith("stopped by SIGTERM; ")

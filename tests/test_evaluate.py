@@ -24,7 +24,7 @@ def result(command: Command, *args: object) -> dict[str, Any]:
     answer = command(*args, "--output", "result.json")
     assert (answer.code, answer.err) == (0, "")
     content: dict[str, Any] = json.loads(Path("result.json").read_text())
-    assert list(content) == "dataset split n correct accuracy loss checkpoint".split()
+    assert " ".join(content) == "dataset split n correct accuracy loss checkpoint"
     lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
     assert lines["n"] == str(content["n"]) and lines["correct"] == str(content["correct"])
     assert lines["accuracy"] == f"{content['accuracy']:.6f}"

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,17 +67,15 @@ def test_a_healthy_run(command: Command) -> None:
     assert last()["epoch"] == 6 and last()["global_step"] == 70
 
     rows = metrics()
-    assert list(rows[0]) == (
-        "epoch train_loss train_accuracy val_loss val_accuracy lr seconds".split()
-    )
+    assert " ".join(rows[0]) == ("epoch train_loss train_accuracy val_loss val_accuracy lr seconds")
     assert [row["epoch"] for row in rows] == list("1234567")
     val_losses = [float(row["val_loss"]) for row in rows]
     best_epoch = val_losses.index(min(val_losses)) + 1
 
     found = summary()
-    assert list(found) == (
+    assert " ".join(found) == (
         "dataset n_train n_val n_test epochs best_epoch last best seconds device seed versions"
-    ).split()
+    )
     assert found["dataset"] == "mnist-sample-5k"
     assert (found["n_train"], found["n_val"], found["n_test"]) == (3000, 1000, 1000)
     assert (found["epochs"], found["best_epoch"]) == (7, best_epoch)
@@ -158,7 +155,7 @@ def test_same_seed_same_weights_and_config_repeats_the_run(command: Command) -> 
 
 
 def stopped_after(epoch: int, *args: object) -> None:
-    """Train in another process and kill it once it has told of `epoch`, in the middle of the next."""
+    """Train in another process; kill it once it has told of `epoch`, in the middle of the next."""
     arguments = [sys.executable, "-m", "mnist_lit", "fit", *map(str, args)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -343,7 +340,7 @@ def test_resume_in_the_middle_of_an_epoch_is_refused(command: Command) -> None:
 
 def test_fast_dev_run_leaves_nothing(command: Command) -> None:
     assert command("fit", *SHORT, "--trainer.fast_dev_run", "true").code == 0
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
 
 
 def test_early_stopping(command: Command) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints: read without running anything in them, written whole or not at all."""
 
+import io
 import re
 import zipfile
 from pathlib import Path
@@ -42,6 +43,7 @@ def read(path: str | Path) -> dict[str, Any]:
     if not (
         isinstance(checkpoint, dict)
         and {"state_dict", "hyper_parameters", "epoch"} <= checkpoint.keys()
+        and isinstance(checkpoint["epoch"], int)
         and isinstance(checkpoint["hyper_parameters"], dict)
         and {"dataset", "class_names"} <= checkpoint["hyper_parameters"].keys()
     ):
@@ -59,7 +61,7 @@ def load_checkpoint(path: str | Path) -> MNISTModule:
     try:
         module = MNISTModule(**checkpoint["hyper_parameters"])
         module.load_state_dict(checkpoint["state_dict"])
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # what a stranger's values raise is not limited
         # The first lines of what PyTorch lists name what differs first.
         what = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is a checkpoint of another network: {what}") from error
@@ -76,8 +78,12 @@ class SafeCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
+        # By way of memory: where writing to a file fails, or a signal breaks in on it, PyTorch
+        # raises an error of its own, which names neither file nor reason.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
         with atomic_write(Path(path)) as file:
-            torch.save(checkpoint, file)
+            file.write(content.getbuffer())
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None

@@ -74,27 +74,18 @@ def main(argv: list[str] | None = None) -> int:
             hint = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(COMMANDS)}"
             raise InputError(f"there is no command `{command}`: {hint}")
         return run(command, args)
+    except Interrupted as error:
+        hint = "; finished epochs are kept: python -m mnist_lit fit --ckpt_path last"
+        name = signal.Signals(error.code - 128).name
+        print(f"stopped by {name}{hint if command == 'fit' else ''}", file=sys.stderr)
+        return error.code
     except SystemExit as error:  # --help
         return int(error.code or 0)
     except BaseException as error:
-        if interrupted := _interruption(error):
-            hint = "; finished epochs are kept: python -m mnist_lit fit --ckpt_path last"
-            name = signal.Signals(interrupted.code - 128).name
-            print(f"stopped by {name}{hint if command == 'fit' else ''}", file=sys.stderr)
-            return interrupted.code
         if debug:
             traceback.print_exc()
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) or _is_misconfiguration(error) else 1
-
-
-def _interruption(error: BaseException | None) -> Interrupted | None:
-    """Find the interruption that led to the error, as one of a half-written archive."""
-    while error is not None:
-        if isinstance(error, Interrupted):
-            return error
-        error = error.__context__
-    return None
 
 
 def _is_misconfiguration(error: BaseException) -> bool:

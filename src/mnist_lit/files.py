@@ -27,6 +27,6 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say for which file
+        if isinstance(error, OSError):
+            error.filename = str(path)  # not the temporary file's, or none where the disk is full
         raise

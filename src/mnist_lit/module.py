@@ -1,5 +1,6 @@
 """The network under training: loss, metrics, optimiser."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -36,7 +37,8 @@ class MNISTModule(pl.LightningModule):
         preprocessing: How a picture becomes the network's input: `mnist`, `emnist` or `plain`.
         lr: Adam's learning rate.
         betas: Adam's decay rates of the two moments.
-        eps: Adam's epsilon; 1e-7 is Keras's (PyTorch's is 1e-8).
+        eps: Adam's epsilon; 1e-7 is Keras's (PyTorch's is 1e-8). Keras adds it before the bias
+            correction, which matters for gradients of about 1e-6 and below in early steps.
         dropout: Probability that a feature of the last convolution is dropped in training.
 
     Raises:
@@ -55,17 +57,20 @@ class MNISTModule(pl.LightningModule):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        if not lr > 0:
+        names = list(class_names or map(str, range(num_classes)))
+        if not (num_classes >= 2 and len(names) == num_classes):
+            raise InputError(f"num_classes {num_classes} must be at least 2, with as many names")
+        if not 0 < lr < math.inf:
             raise InputError(f"--model.lr {lr} must be above 0")
         if not 0 <= dropout < 1:
             raise InputError(f"--model.dropout {dropout} must be at least 0 and below 1")
-        if not (eps >= 0 and all(0 <= beta < 1 for beta in betas)):
+        if not (0 <= eps < math.inf and all(0 <= beta < 1 for beta in betas)):
             raise InputError(f"--model.betas {list(betas)} must lie in [0, 1), eps {eps} be >= 0")
         # Written out, not gathered by Lightning: a checkpoint holds plain values and no class path.
         self.save_hyperparameters(
             {
                 "num_classes": num_classes,
-                "class_names": list(class_names or map(str, range(num_classes))),
+                "class_names": names,
                 "dataset": dataset,
                 "preprocessing": preprocessing,
                 "lr": lr,

@@ -33,6 +33,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         line = " ".join(message.replace("typing.", "").split())
+        denied = re.search(r"Importing '([^']+)' is not allowed", line)
         line = re.sub(r'Parser key "([^"]+)":', r"--\1:", line)
         line = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line)
         line = re.sub(
@@ -41,7 +42,7 @@ class Parser(LightningArgumentParser):
             line,
         )
         remedy = f"see `{self.prog} --help`"
-        if denied := re.search(r"Importing '([^']+)' is not allowed", line):
+        if denied:
             line = f"class_path {denied[1]} is not allowed in a configuration"
             remedy = f"name a class of {', '.join(ALLOWED_IMPORTS)}"
         elif unknown := re.search(r"unrecognized arguments: (\S+)|option '(\S+)'", line, re.I):

@@ -95,9 +95,12 @@ def newest(root: Path) -> Run:
 
 def run_of(checkpoint: Path) -> Run | None:
     """Return the run in whose folder the checkpoint lies, if it lies in one."""
-    run = Run(checkpoint.absolute().parent.parent)
-    inside = checkpoint.absolute().parent == run.checkpoints and run.config.is_file()
-    return Run(checkpoint.parent.parent) if inside else None
+    folder = checkpoint.absolute().parent.parent
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())  # as the user would write it
+    run = Run(folder)
+    inside = checkpoint.absolute().parent == run.checkpoints.absolute() and run.config.is_file()
+    return run if inside else None
 
 
 def find_checkpoint(which: str | None, root: Path) -> Path:

@@ -1,0 +1,92 @@
+"""Writing files whole or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from mnist_lit.files import atomic_write
+
+
+def names(folder: str = ".") -> list[str]:
+    return [path.name for path in Path(folder).iterdir()]
+
+
+def test_writes() -> None:
+    with atomic_write(Path("file")) as file:
+        file.write(b"new")
+    assert Path("file").read_bytes() == b"new"
+    assert names() == ["file"]
+
+
+def test_replaces() -> None:
+    Path("file").write_bytes(b"the old content")
+    with atomic_write(Path("file")) as file:
+        file.write(b"new")
+    assert Path("file").read_bytes() == b"new"
+    assert names() == ["file"]
+
+
+def test_makes_parent_folders() -> None:
+    with atomic_write(Path("a/b/file")) as file:
+        file.write(b"new")
+    assert Path("a/b/file").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_nothing_is_seen_before_the_end(monkeypatch: pytest.MonkeyPatch, old: bytes | None) -> None:
+    path = Path("file")
+    if old is not None:
+        path.write_bytes(old)
+
+    def seen() -> bytes | None:
+        return path.read_bytes() if path.exists() else None
+
+    during: list[bytes | None] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: during.append(seen()))
+    with atomic_write(path) as file:
+        file.write(b"new")
+        file.flush()
+        during.append(seen())
+    assert during == [old, old]
+    assert seen() == b"new"
+
+
+def test_is_on_disk_before_it_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    with atomic_write(Path("file")) as file:
+        file.write(b"new")
+    assert sizes == [3]
+
+
+def test_temporary_file_lies_in_the_targets_folder() -> None:
+    with atomic_write(Path("a/file")):
+        (temporary,) = names("a")
+    assert temporary.startswith(".")
+    assert names("a") == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("old", [[], ["file"]], ids=["new", "old"])
+def test_exception_leaves_all_as_it_was(error: type[BaseException], old: list[str]) -> None:
+    for name in old:
+        Path(name).write_bytes(b"old")
+    with pytest.raises(error), atomic_write(Path("file")) as file:
+        file.write(b"half of the n")
+        raise error
+    assert {name: Path(name).read_bytes() for name in names()} == dict.fromkeys(old, b"old")
+
+
+def test_full_disk_is_told_with_the_files_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    Path("file").write_bytes(b"old")
+    with pytest.raises(OSError) as caught, atomic_write(Path("file")) as file:
+        file.write(b"new")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "file")
+    assert Path("file").read_bytes() == b"old"
+    assert names() == ["file"]
