@@ -145,6 +145,7 @@ def test_run_of_a_checkpoint() -> None:
 
 def test_run_of_a_checkpoint_seen_from_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(started("mnist", 0, 10).folder)
+    Path("checkpoints").mkdir(exist_ok=True)
     for folder, path in ((".", "checkpoints/last.ckpt"), ("checkpoints", "last.ckpt")):
         monkeypatch.chdir(folder)
         found = runs.run_of(Path(path))
