@@ -94,6 +94,22 @@ def test_a_healthy_run(command: Command) -> None:
     assert f"run   {RUN}" in answer.out and "next  python -m mnist_lit test" in answer.out
 
 
+def test_best_epoch_is_not_the_last(command: Command) -> None:
+    command("fit", *SHORT, EPOCHS, 1)
+    first = (RUN / "checkpoints" / "last.ckpt").read_bytes()
+    command("fit", "--ckpt_path", "last", EPOCHS, 3)
+    three = summary()
+    # As if validation had found the first epoch the best; then only the end is done again.
+    (RUN / "checkpoints" / "best.ckpt").write_bytes(first)
+    (RUN / "summary.json").unlink()
+    assert command("fit", "--ckpt_path", "last").code == 0
+    found = summary()
+    assert (found["epochs"], found["best_epoch"]) == (3, 1)
+    assert found["last"] == three["last"] and found["seconds"] == three["seconds"]
+    assert found["best"]["val_loss"] == float(metrics()[0]["val_loss"])
+    assert len(metrics()) == 3
+
+
 def test_tensorboard_draws_both_parts_of_a_quantity_into_one_chart(command: Command) -> None:
     command("fit", *SHORT, EPOCHS, 2)
     for part in ("train", "val"):

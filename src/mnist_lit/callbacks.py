@@ -92,8 +92,8 @@ class Recorder(Checkpoint):
         }
         names = dict.fromkeys(("test_loss", "test_accuracy"), 0)
         # SummaryWriter.add_hparams would put them into a sub-run of its own.
-        for summary in hparams_summaries(values, names):  # type: ignore[no-untyped-call]
-            self._writers[""]._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+        for summary in hparams_summaries(values, names):
+            self._writers[""]._get_file_writer().add_summary(summary)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]

@@ -87,8 +87,10 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
             return None
         epoch = checkpoints.read(path)["epoch"] + 1
         if epoch not in of_epoch:
-            trainer.test(cli.model, data, ckpt_path=path, weights_only=True, verbose=False)
-            test, row = cli.model.results["test"], recorder.rows[epoch - 1]
+            # Not by Lightning's ckpt_path, which would take the recorder back to that epoch too.
+            module = checkpoints.load_checkpoint(path)
+            trainer.test(module, data, verbose=False)
+            test, row = module.results["test"], recorder.rows[epoch - 1]
             of_epoch[epoch] = {
                 "epoch": epoch,
                 "val_loss": row["val_loss"],

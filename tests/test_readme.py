@@ -1,0 +1,74 @@
+"""The README's commands, in its order and in one folder: a command that no longer runs is a lie."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, SHORT, Command
+
+TEXT = (REPOSITORY / "README.md").read_text("utf-8")
+# Indented lines are the two commands of the first screen.
+LINES = re.findall(r"^    (make .*)$", TEXT, re.M) + [
+    line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines()
+]
+# What installs is proved by the installation that runs these tests.
+INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "python -m pip install")
+
+
+def test_first_two_commands() -> None:
+    assert LINES[:2] == ["make fit", "make test"]
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("make ")])
+def test_make_target(line: str) -> None:
+    _, target, *variables = shlex.split(line)
+    answer = subprocess.run(
+        ["make", "--dry-run", target, *variables],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = {"fit": "-m mnist_lit fit", "test": "-m pytest"}[target]
+    assert wanted in answer.stdout
+    for variable in variables:
+        assert variable.removeprefix("ARGS=") in answer.stdout
+
+
+def test_commands(command: Command) -> None:
+    shutil.copytree(REPOSITORY / "configs", "configs")
+    ran = 0
+    for line in LINES:
+        if line.startswith(("make ", *INSTALLING)):
+            continue
+        program, *args = shlex.split(line)
+        if program == "tensorboard":
+            assert args == ["--logdir", "runs"] and Path("runs").is_dir()
+            assert Path(sys.executable).with_name("tensorboard").is_file()
+            continue
+        assert (program, args[:2]) == ("python", ["-m", "mnist_lit"]), line
+        name, *options = args[2:]
+        if name == "fit":
+            # Of two values the last counts.
+            options += ["--trainer.max_epochs", "2" if "--ckpt_path" in options else "1"]
+            if "--ckpt_path" not in options:
+                options += SHORT
+        if name == "doctor":
+            options += ["--data.source", "sample"]
+        answer = command(name, *options)
+        assert (answer.code, answer.err) == (0, ""), line
+        ran += 1
+    assert ran >= 9
+
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    exec(code, {})
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
+        assert (REPOSITORY / target).exists(), target
