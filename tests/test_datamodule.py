@@ -214,7 +214,7 @@ def test_sample_stands_in_and_says_so(capsys: pytest.CaptureFixture[str]) -> Non
     edge, *inside, last = capsys.readouterr().err.splitlines()
     assert edge == last and edge.startswith("+--")
     assert all(line.startswith("| ") and len(line) == len(edge) for line in inside)
-    text = " ".join(inside)
+    text = " ".join(line.strip("| ") for line in inside)
     assert "mnist-sample-5k" in text and "Connection refused" in text
     data.prepare_data()  # each of Lightning's steps calls it; one box is enough
     assert capsys.readouterr().err == ""

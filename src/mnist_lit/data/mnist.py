@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import http.client
 import sys
+import textwrap
 import threading
 import time
 import urllib.error
@@ -227,13 +228,14 @@ def missing_message(data_dir: str, reason: str) -> str:
 
 def warn_of_sample(reason: str) -> None:
     """Print, in a box on stderr, that the sample stands in for MNIST and why."""
-    lines = [
+    paragraphs = [
         "WARNING: this is not MNIST but a sample of it (mnist-sample-5k)",
-        "5,000 of its training images, with a test split of their own: the figures",
-        "of this run cannot be compared with MNIST's.",
+        "5,000 of its training images, with a test split of their own: the figures of this run "
+        "cannot be compared with MNIST's.",
         f"Reason: {reason}",
         "To use MNIST: connect to a network, or --data.data_dir DIR; `doctor` helps.",
     ]
-    width = max(map(len, lines))
+    width = 76
+    lines = [line for text in paragraphs for line in textwrap.wrap(text, width)]
     edge = f"+-{'-' * width}-+"
     print(edge, *(f"| {line:<{width}} |" for line in lines), edge, sep="\n", file=sys.stderr)
