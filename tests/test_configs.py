@@ -7,12 +7,14 @@ import pytest
 import yaml
 
 from conftest import REPOSITORY
+from mnist_lit import process
 from mnist_lit.options import CLI
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
 
 def resolved(*args: str) -> dict[str, Any]:
+    process.quiet()
     return CLI("fit", [*args, "--trainer.fast_dev_run", "true"]).plain_config()
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from conftest import SHORT, Command
+from conftest import REPOSITORY, SHORT, Command
 from mnist_lit import checkpoints
 
 RUN = Path("runs/mnist/version_0")
 EPOCHS = "--trainer.max_epochs"
+CONFIGS = REPOSITORY / "configs"
 
 
 def metrics(run: Path = RUN) -> list[dict[str, str]]:
@@ -53,8 +55,9 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def same_training(a: Path, b: Path) -> bool:
-    parts = ("state_dict", "optimizer_states", "global_step", "epoch")
-    return all(equal(last(a)[part], last(b)[part]) for part in parts) and (
+    parts = ["state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"]
+    parts += ["current_model_state", "averaging_state"]  # of averaged weights, if any
+    return all(equal(last(a).get(part), last(b).get(part)) for part in parts) and (
         without_seconds(a) == without_seconds(b)
     )
 
@@ -182,8 +185,12 @@ def stopped_after(epoch: int, *args: object) -> None:
     assert process.returncode == -9
 
 
-def test_killed_and_resumed_run_is_bitwise_the_undisturbed_one(command: Command) -> None:
-    options = ("--data.source", "sample", "--trainer.limit_train_batches", 40, EPOCHS, 5)
+@pytest.mark.parametrize("recipe", ["keras", "accurate"])
+def test_killed_and_resumed_run_is_bitwise_the_undisturbed_one(
+    command: Command, recipe: str
+) -> None:
+    config = ("--config", CONFIGS / f"{recipe}.yaml", "--data.val_split", 0.2)
+    options = (*config, "--data.source", "sample", "--trainer.limit_train_batches", 20, EPOCHS, 5)
     stopped_after(3, *options)
     assert names()[-1] == "last.ckpt" and last()["epoch"] in (1, 2)
     assert not (RUN / "summary.json").exists()
@@ -277,6 +284,24 @@ def test_only_the_trainers_options_may_change(
     assert len(metrics()) == 1
 
 
+def test_schedule_fixes_its_length(command: Command) -> None:
+    options = ("--model.schedule", "one_cycle", "--model.lr", 0.004)
+    command("fit", *SHORT, EPOCHS, 2, *options)
+    assert float(metrics()[0]["lr"]) == pytest.approx(0.004 / 25)
+    # The peak is at step 5 of 0 to 19; from there half a cosine leads to (nearly) nothing.
+    halfway = 0.004 * (1 + math.cos(math.pi * 5 / 14)) / 2
+    assert float(metrics()[1]["lr"]) == pytest.approx(halfway, rel=1e-3)
+    answer = command("fit", "--ckpt_path", "last", EPOCHS, 3)
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: --trainer.max_epochs 3 differs from 2 in {RUN}")
+    assert command("fit", "--ckpt_path", "last", EPOCHS, 2).code == 0
+
+
+def test_schedule_needs_an_end(command: Command) -> None:
+    answer = command("fit", *SHORT, EPOCHS, -1, "--model.schedule", "one_cycle")
+    assert answer.code == 2 and "give --trainer.max_epochs" in answer.err
+
+
 def test_values_that_agree_are_no_difference(command: Command) -> None:
     command("fit", *SHORT, EPOCHS, 1)
     answer = command("fit", "--ckpt_path", "last", *SHORT, EPOCHS, 2, "--model.lr", "1e-3")
@@ -360,7 +385,7 @@ def test_fast_dev_run_leaves_nothing(command: Command) -> None:
 
 
 def test_early_stopping(command: Command) -> None:
-    stop = Path(__file__).parent.parent / "configs" / "early_stopping.yaml"
+    stop = CONFIGS / "early_stopping.yaml"
     # Nothing is learnt, so nothing improves after the first epoch.
     answer = command("fit", "--config", stop, *SHORT, "--model.lr", "1e-30")
     assert (answer.code, answer.err) == (0, "")

@@ -26,6 +26,8 @@ set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_I
 
 # Options of the module that follow from the data set.
 LINKED = {"dataset", "class_names", "num_classes", "preprocessing"}
+# Options of the trainer that a schedule of the learning rate depends on.
+LENGTH = {"max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches"}
 
 
 class Parser(LightningArgumentParser):
@@ -191,7 +193,12 @@ class CLI(LightningCLI):
             if self.checkpoint.name == "last.ckpt":
                 self.run = runs.run_of(self.checkpoint)
         # In a run of its own, a new name contradicts nothing.
-        return self._recorded(explicit, {"trainer"} | (set() if self.run else {"name"}))
+        base = self._recorded(explicit, {"trainer"} | (set() if self.run else {"name"}))
+        if base["model"].get("schedule", "constant") != "constant":
+            trainer = explicit.get("trainer", {})
+            length = {name: trainer[name] for name in LENGTH & trainer.keys()}
+            refuse_differences(base, {"trainer": length}, set(), self.checkpoint)
+        return base
 
     def _evaluated(self, explicit: Mapping[str, Any]) -> dict[str, Any]:
         """Find the checkpoint to evaluate; return what its configuration says of data and model."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mnist_lit.data import mnist, sample
+from mnist_lit.data.augmentation import random_affine
 from mnist_lit.errors import InputError, RunError
 
 T = TypeVar("T")
@@ -56,6 +57,9 @@ class MNISTDataModule(pl.LightningDataModule):
             sample and says so; `full` never takes the sample; `sample` always does.
         val_split: Share of the training images, the last ones, that validates; 0 trains on all.
         batch_size: Images in a training batch.
+        rotation: Training images are turned by up to this many degrees, either way.
+        shift: Training images are moved by up to this share of their side.
+        scale: Training images grow or shrink by up to this share.
 
     Raises:
         InputError: A value is out of its range.
@@ -68,12 +72,19 @@ class MNISTDataModule(pl.LightningDataModule):
         source: Literal["auto", "full", "sample"] = "auto",
         val_split: float = 0.2,
         batch_size: int = 32,
+        rotation: float = 0.0,
+        shift: float = 0.0,
+        scale: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 <= val_split < 1:
             raise InputError(f"--data.val_split {val_split} must be at least 0 and below 1")
         if batch_size < 1:
             raise InputError(f"--data.batch_size {batch_size} must be at least 1")
+        limits = {"rotation": (rotation, 180), "shift": (shift, 1), "scale": (scale, 1)}
+        for name, (value, limit) in limits.items():
+            if not 0 <= value < limit:
+                raise InputError(f"--data.{name} {value} must be at least 0 and below {limit}")
         self.dataset = dataset
         # The data set that is really used, known once prepared. It stays so, whatever files come.
         self.name: str = sample.NAME if source == "sample" else dataset
@@ -81,6 +92,9 @@ class MNISTDataModule(pl.LightningDataModule):
         self.source = source
         self.val_split = val_split
         self.batch_size = batch_size
+        self.rotation = rotation
+        self.shift = shift
+        self.scale = scale
         self.class_names = mnist.CLASS_NAMES
         self.preprocessing = "mnist"
         self.splits: dict[str, ImageDataset] = {}
@@ -140,6 +154,15 @@ class MNISTDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self._evaluation_loader("test")
+
+    def on_after_batch_transfer(
+        self, batch: tuple[Tensor, Tensor], dataloader_idx: int
+    ) -> tuple[Tensor, Tensor]:
+        changes = {"rotation": self.rotation, "shift": self.shift, "scale": self.scale}
+        if self.trainer is None or not self.trainer.training or not any(changes.values()):
+            return batch
+        images, labels = batch
+        return random_affine(images, **changes), labels
 
     def _evaluation_loader(self, split: str) -> DataLoader[Any]:
         dataset = self.splits[split]

@@ -1,0 +1,110 @@
+"""Random changes to training images: what each does, to which images, from which draws."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from mnist_lit.data.augmentation import random_affine
+from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.data.sample import load
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return load()["val"][0][::100]
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, *values: float) -> None:
+    """Let the four draws (angle, zoom, right, down) be these, of -1 to 1."""
+    draws = torch.tensor(values).view(4, 1)
+    monkeypatch.setattr(torch, "rand", lambda rows, n, device: (draws.expand(rows, n) + 1) / 2)
+
+
+def test_no_change(images: Tensor) -> None:
+    changed = random_affine(images, rotation=0, shift=0, scale=0)
+    assert changed.dtype == torch.float32
+    torch.testing.assert_close(changed, images.float(), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("sign, turns", [(1, 1), (-1, -1)])
+def test_rotation(images: Tensor, monkeypatch: pytest.MonkeyPatch, sign: float, turns: int) -> None:
+    drawn(monkeypatch, sign, 0, 0, 0)
+    turned = random_affine(images, rotation=90, shift=0, scale=0)
+    expected = torch.rot90(images.float(), turns, (2, 3))
+    torch.testing.assert_close(turned, expected, rtol=0, atol=0.01)
+
+
+def test_shift(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn(monkeypatch, 0, 0, 1, -0.5)
+    moved = random_affine(images, rotation=0, shift=2 / 28, scale=0)
+    expected = torch.zeros(images.shape)
+    expected[..., 1:, :-2] = images[..., :-1, 2:]  # 2 to the left, 1 down
+    torch.testing.assert_close(moved, expected, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("draw, zoom", [(1, 1.25), (-1, 0.75)])
+def test_scale(images: Tensor, monkeypatch: pytest.MonkeyPatch, draw: float, zoom: float) -> None:
+    drawn(monkeypatch, 0, draw, 0, 0)
+    square = torch.zeros(1, 1, 28, 28)
+    square[..., 10:18, 10:18] = 255
+    scaled = random_affine(square, rotation=0, shift=0, scale=0.25)
+    assert scaled.sum() / square.sum() == pytest.approx(zoom**2, rel=0.02)
+    assert scaled.max() <= 255.01
+
+
+def test_each_image_has_its_own_change(images: Tensor) -> None:
+    same = images[:1].expand(50, -1, -1, -1)
+    torch.manual_seed(0)
+    changed = random_affine(same, rotation=12, shift=0.1, scale=0.15)
+    assert len({image.numpy().tobytes() for image in changed}) == 50
+    torch.manual_seed(0)
+    assert torch.equal(random_affine(same, rotation=12, shift=0.1, scale=0.15), changed)
+
+
+def test_largest_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    seen = {}
+
+    def affine_grid(matrices: Tensor, size: list[int], align_corners: bool) -> Tensor:
+        seen["matrices"] = matrices
+        return torch.zeros(size[0], 28, 28, 2)
+
+    monkeypatch.setattr(torch.nn.functional, "affine_grid", affine_grid)
+    random_affine(torch.zeros(10_000, 1, 28, 28), rotation=12, shift=0.1, scale=0.15)
+    matrices = seen["matrices"]
+    angles = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+    zooms = 1 / (matrices[:, 0, 0] ** 2 + matrices[:, 1, 0] ** 2).sqrt()
+    shifts = matrices[:, :, 2] / 2
+    for values, low, high in ((angles, -12, 12), (zooms, 0.85, 1.15), (shifts, -0.1, 0.1)):
+        width = high - low
+        assert low <= values.min() < low + 0.01 * width
+        assert high >= values.max() > high - 0.01 * width
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_only_training_images_change(images: Tensor, training: bool) -> None:
+    data = MNISTDataModule(source="sample", rotation=12)
+    data.trainer = SimpleNamespace(training=training)  # type: ignore[assignment]
+    labels = torch.zeros(len(images))
+    changed, same = data.on_after_batch_transfer((images, labels), 0)
+    assert same is labels
+    assert (changed is images) is not training
+
+
+def test_unchanged_batches_cost_nothing(images: Tensor) -> None:
+    data = MNISTDataModule(source="sample")
+    data.trainer = SimpleNamespace(training=True)  # type: ignore[assignment]
+    batch = (images, torch.zeros(len(images)))
+    assert data.on_after_batch_transfer(batch, 0) is batch
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [("rotation", -1), ("rotation", 180), ("shift", 1), ("scale", 1), ("scale", math.nan)],
+)
+def test_value_out_of_range(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"--data\.{option} {value} must be"):
+        MNISTDataModule(**{option: value})  # type: ignore[arg-type]
