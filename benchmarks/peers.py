@@ -1,0 +1,88 @@
+"""How fast is an epoch of the notebook's recipe, next to what people use?
+
+python benchmarks/peers.py --keras_python PATH [--data_dir DIR] [--rounds 5]
+
+Four contestants train the notebook's network at batch 32 on 60,000 images, each in a process of
+its own that lives for the whole race: an epoch to warm up, then an epoch a round, one contestant
+after the other. The time is that of an epoch as seen from outside.
+
+`--keras_python` is the Python of an environment with `benchmarks/requirements.txt`.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PEERS = Path(__file__).parent / "peers"
+NAMES = {
+    "this_project": "mnist-lit",
+    "keras_notebook": "Keras 3 on TensorFlow, the notebook's lines",
+    "pytorch_example": "the usual PyTorch example",
+    "lightning_tutorial": "the usual Lightning tutorial",
+}
+
+
+class Contestant:
+    def __init__(self, name: str, python: str, data_dir: str, epochs: int) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen(
+            [python, str(PEERS / f"{name}.py"), data_dir, str(epochs)],
+            cwd=self.folder.name,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def epoch(self) -> float:
+        """Let it train an epoch; return the seconds."""
+        assert self.process.stdin is not None
+        start = time.perf_counter()
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.answer()
+        return time.perf_counter() - start
+
+    def answer(self) -> float:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("@ "):
+                return float(line[2:])
+        raise SystemExit(f"{self.process.args} ended early")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keras_python", required=True)
+    parser.add_argument("--data_dir", default=os.environ.get("MNIST_LIT_DATA_DIR", "data"))
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    data_dir = str(Path(args.data_dir).resolve())
+    contestants = {}
+    for name in NAMES:
+        python = args.keras_python if name == "keras_notebook" else sys.executable
+        contestants[name] = Contestant(name, python, data_dir, args.rounds + 1)
+        contestants[name].epoch()
+    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
+    for _ in range(args.rounds):
+        for name, contestant in contestants.items():
+            seconds[name].append(contestant.epoch())
+    print(f"{'':<45}{'s/epoch':>9}{'ratio':>7}{'min':>7}{'max':>7}  accuracy")
+    for name, contestant in contestants.items():
+        pairs = zip(seconds[name], seconds["this_project"], strict=True)
+        ratios = [its / ours for its, ours in pairs]
+        print(
+            f"{NAMES[name]:<45}{statistics.median(seconds[name]):>9.2f}"
+            f"{statistics.median(ratios):>7.2f}{min(ratios):>7.2f}{max(ratios):>7.2f}"
+            f"{contestant.answer():>10.4f}"
+        )
+        contestant.process.wait()
+
+
+if __name__ == "__main__":
+    main()
