@@ -53,7 +53,7 @@ class Contestant:
         for line in self.process.stdout:
             if line.startswith("@ "):
                 return float(line[2:])
-        raise SystemExit(f"{self.process.args} ended early")
+        raise SystemExit(f"{self.process.args!r} ended early")
 
 
 def main() -> None:

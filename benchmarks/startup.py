@@ -1,0 +1,46 @@
+"""How long does it take to start, and how much memory does `fit` need?
+
+python benchmarks/startup.py [--data_dir DIR] [--pairs 5]
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+from processes import Cost, run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", default=os.environ.get("MNIST_LIT_DATA_DIR", "data"))
+    parser.add_argument("--pairs", type=int, default=5)
+    args = parser.parse_args()
+    fit = ("-m", "mnist_lit", "fit", "--data.data_dir", Path(args.data_dir).resolve())
+    commands: dict[str, tuple[object, ...]] = {
+        "python -c pass": ("-c", "pass"),
+        "python -c 'import lightning'": ("-c", "import lightning.pytorch"),
+        "mnist-lit --help": ("-m", "mnist_lit", "--help"),
+        "mnist-lit fit --help": ("-m", "mnist_lit", "fit", "--help"),
+        "mnist-lit fit, 1 step": (*fit, "--trainer.fast_dev_run", "1"),
+        "mnist-lit fit, 2 epochs": (*fit, "--trainer.max_epochs", "2"),
+    }
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for pair in range(-1, args.pairs):  # the first warms up
+        for name, command in commands.items():
+            with tempfile.TemporaryDirectory() as folder:
+                cost = run(*command, folder=folder)
+            if pair >= 0:
+                costs[name].append(cost)
+    print(f"{'':<32}{'seconds':>9}{'min':>8}{'max':>8}{'peak MB':>10}")
+    for name, found in costs.items():
+        seconds = [cost.seconds for cost in found]
+        print(
+            f"{name:<32}{statistics.median(seconds):>9.2f}{min(seconds):>8.2f}{max(seconds):>8.2f}"
+            f"{statistics.median(cost.megabytes for cost in found):>10.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
