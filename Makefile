@@ -2,11 +2,12 @@
 # make test   lint, types and all tests
 # make lint   lint and types alone
 # make format
+# make weights train the packaged weights again (half an hour)
 # make lock   write the versions in constraints.txt; ARGS=--upgrade takes the newest of each
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: fit test lint format lock
+.PHONY: fit test lint format lock weights
 
 fit: .venv/installed
 	$(BIN)/python -m mnist_lit fit $(ARGS)
@@ -18,6 +19,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+weights: .venv/installed
+	$(BIN)/python -m mnist_lit fit --config configs/accurate.yaml --seed_everything 0 --name weights
+	$(BIN)/python -m mnist_lit.export.safetensors
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

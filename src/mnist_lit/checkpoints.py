@@ -10,12 +10,13 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mnist_lit.errors import InputError
+from mnist_lit.export import safetensors
 from mnist_lit.files import atomic_write
 from mnist_lit.module import MNISTModule
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Return the checkpoint's dictionary, its tensors on the CPU.
+    """Return the dictionary in a checkpoint or an exported safetensors file, tensors on the CPU.
 
     Only plain values and tensors are read (`weights_only`), and the archive's check sums are
     compared, which `torch.load` does not do.
@@ -28,18 +29,7 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not there: give the path of a checkpoint (.ckpt)")
-    damaged = f"{path} is not a whole checkpoint: take another one of the run, or train again"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                raise InputError(damaged)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # what a broken archive or pickle raises is not limited
-        raise InputError(damaged) from error
+    checkpoint = safetensors.read(path) if path.suffix == ".safetensors" else _read_archive(path)
     if not (
         isinstance(checkpoint, dict)
         and {"state_dict", "hyper_parameters", "epoch"} <= checkpoint.keys()
@@ -49,6 +39,21 @@ def read(path: str | Path) -> dict[str, Any]:
     ):
         raise InputError(f"{path} is not a checkpoint of mnist-lit: give one that `fit` wrote")
     return checkpoint
+
+
+def _read_archive(path: Path) -> Any:
+    damaged = f"{path} is not a whole checkpoint: take another one of the run, or train again"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise InputError(damaged)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # what a broken archive or pickle raises is not limited
+        raise InputError(damaged) from error
 
 
 def load_checkpoint(path: str | Path) -> MNISTModule:

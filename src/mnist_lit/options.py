@@ -128,9 +128,12 @@ class CLI(LightningCLI):
         if self.command == "fit":
             option("--name", "the run's name (by default the data set's)")
             option("--ckpt_path", "go on from a checkpoint: `last` of the newest run, or a path")
-            option("--weights", "start a new run from the weights of this checkpoint")
+            option("--weights", "start from the weights of this checkpoint, or `pretrained` ones")
         else:
-            option("--ckpt_path", "`best` (default) or `last` of the newest run, or a path")
+            option(
+                "--ckpt_path",
+                "`best` (default) or `last` of the newest run, `pretrained`, or a path",
+            )
             option("--output", "also write the result to this JSON file")
         super().add_default_arguments_to_parser(parser)
 
@@ -215,6 +218,11 @@ class CLI(LightningCLI):
         hyper_parameters: dict[str, Any] = content["hyper_parameters"]
         self.dataset = hyper_parameters["dataset"]
         self.epochs_done = content["epoch"] + 1
+        if self.command == "fit" and "optimizer_states" not in content:
+            raise InputError(
+                f"{self.checkpoint} holds weights and no training to go on with: "
+                f"start a new run by --weights {self.checkpoint}"
+            )
         progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress", {})
         if self.command == "fit" and not progress.get("is_last_batch", True):
             raise InputError(

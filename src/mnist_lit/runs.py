@@ -12,6 +12,7 @@ import yaml
 
 from mnist_lit import checkpoints
 from mnist_lit.errors import InputError
+from mnist_lit.export.safetensors import PRETRAINED
 from mnist_lit.files import atomic_write
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
@@ -88,7 +89,7 @@ def newest(root: Path) -> Run:
     if not configs:
         raise InputError(
             f"there is no run in {root}: train one by `python -m mnist_lit fit`, "
-            "or name a checkpoint by --ckpt_path"
+            "or name a checkpoint by --ckpt_path (`pretrained` comes with the package)"
         )
     return Run(max(configs, key=lambda path: path.stat().st_mtime_ns).parent)
 
@@ -104,13 +105,16 @@ def run_of(checkpoint: Path) -> Run | None:
 
 
 def find_checkpoint(which: str | None, root: Path) -> Path:
-    """Return the checkpoint that `which` means: `best` or `last` of the newest run, or a path.
+    """Return the checkpoint that `which` means.
 
+    `best` and `last` are the newest run's, `pretrained` comes with the package, all else is a path.
     None means `best`, and `last` where the run has no validation, which is said.
 
     Raises:
         InputError: There is no such checkpoint.
     """
+    if which == "pretrained":
+        return PRETRAINED
     if which not in (None, "best", "last"):
         return Path(which)
     run = newest(root)

@@ -11,6 +11,7 @@ import mnist_lit
 from mnist_lit import callbacks, checkpoints, process, runs
 from mnist_lit.data import sample
 from mnist_lit.errors import InputError, RunError
+from mnist_lit.export.safetensors import PRETRAINED
 from mnist_lit.module import MNISTModule, Result
 from mnist_lit.options import CLI
 
@@ -54,7 +55,8 @@ def _is_finished(cli: CLI) -> bool:
 
 def start_from(module: MNISTModule, path: str) -> None:
     """Take over a checkpoint's weights; the last layer starts anew where the classes differ."""
-    weights = checkpoints.load_checkpoint(path).network.state_dict()
+    file = PRETRAINED if path == "pretrained" else path
+    weights = checkpoints.load_checkpoint(file).network.state_dict()
     fresh = module.network.state_dict()
     other = [name for name in weights if weights[name].shape != fresh[name].shape]
     if other:
