@@ -15,7 +15,7 @@ def doctor(args: list[str]) -> int:
         import torch
 
         from mnist_lit.data.datamodule import MNISTDataModule
-        from mnist_lit.options import Parser
+        from mnist_lit.parser import Parser
         from mnist_lit.process import prepare, quiet
     except ImportError as error:
         return _end([*_packages(), f"{error}: python -m pip install --force-reinstall mnist-lit"])
