@@ -2,7 +2,7 @@
 # make test   lint, types and all tests
 # make lint   lint and types alone
 # make format
-# make weights train the packaged weights again (half an hour)
+# make weights train the packaged weights again (in about 10 minutes)
 # make lock   write the versions in constraints.txt; ARGS=--upgrade takes the newest of each
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,7 +21,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 weights: .venv/installed
-	$(BIN)/python -m mnist_lit fit --config configs/accurate.yaml --seed_everything 0 --name weights
+	OMP_NUM_THREADS=1 $(BIN)/python -m mnist_lit fit --config configs/accurate.yaml --name weights
 	$(BIN)/python -m mnist_lit.export.safetensors
 
 format: .venv/installed

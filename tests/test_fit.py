@@ -354,6 +354,7 @@ def test_weights_of_other_classes(tmp_path: Path) -> None:
         ("--trainer.max_steps", 4),
         ("--trainer.check_val_every_n_epoch", 2),
         ("--trainer.val_check_interval", 5),
+        ("--trainer.num_sanity_val_steps", 2),
         ("--trainer.limit_val_batches", 0),
         ("--trainer.enable_progress_bar", "false"),
     ],

@@ -45,6 +45,7 @@ class Recorder(Checkpoint):
         self._resumed = resumed
         self.rows: list[dict[str, Any]] = []
         self._writers: dict[str, SummaryWriter] = {}
+        self._validation_seconds = 0.0  # within the epoch so far
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
