@@ -131,6 +131,7 @@ def test_hyper_parameters_are_plain() -> None:
         "dataset": "mnist",
         "preprocessing": "mnist",
         "lr": 1e-3,
+        "schedule": "constant",
         "betas": [0.8, 0.9],
         "eps": 1e-7,
         "dropout": 0.2,
