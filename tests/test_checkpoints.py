@@ -94,7 +94,7 @@ def test_missing_file() -> None:
 
 def test_folder() -> None:
     PATH.mkdir()
-    assert "is not there" in refusal()
+    assert "is a folder" in refusal()
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,21 @@ def test_output_that_is_no_file(command: Command, output: str) -> None:
 
 
 @pytest.mark.usefixtures("trained")
+def test_output_within_a_file(command: Command) -> None:
+    Path("file").touch()
+    answer = command("test", "--output", "file/result.json")
+    assert (answer.code, answer.out) == (2, "") and "name one in a folder" in answer.err
+
+
+def test_precision_is_the_trainings(command: Command) -> None:
+    command("fit", *SHORT, "--trainer.max_epochs", 1, "--trainer.precision", "bf16-true")
+    summary = json.loads((CHECKPOINTS.parent / "summary.json").read_text())
+    assert result(command, "test")["loss"] == summary["best"]["test_loss"]
+    other = result(command, "test", "--trainer.precision", "32-true")
+    assert other["loss"] != summary["best"]["test_loss"]
+
+
+@pytest.mark.usefixtures("trained")
 def test_output_makes_its_folder(command: Command) -> None:
     assert command("test", "--output", "results/of/today.json").code == 0
     assert json.loads(Path("results/of/today.json").read_text())["n"] == 1000

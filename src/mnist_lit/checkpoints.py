@@ -27,6 +27,8 @@ def read(path: str | Path) -> dict[str, Any]:
     if re.match(r"\w\w+:/", str(path)):
         raise InputError(f"{path} is an address: download it and give the file's path")
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the path of a checkpoint (.ckpt) in it")
     if not path.is_file():
         raise InputError(f"{path} is not there: give the path of a checkpoint (.ckpt)")
     checkpoint = safetensors.read(path) if path.suffix == ".safetensors" else _read_archive(path)

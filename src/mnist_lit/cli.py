@@ -6,7 +6,7 @@ import sys
 import traceback
 from types import FrameType
 
-from mnist_lit.errors import InputError
+from mnist_lit.errors import InputError, Interrupted
 
 COMMANDS = {
     "fit": "train the network, or go on with a run",
@@ -23,14 +23,6 @@ The MNIST CNN notebook in PyTorch Lightning.
 
 `mnist-lit COMMAND --help` lists a command's options. --debug shows the traceback of an error.
 """
-
-
-class Interrupted(BaseException):
-    """A signal asked the process to end; no Exception, so that nothing takes it for a fault."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.code = 128 + signum
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
@@ -75,10 +67,8 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(f"there is no command `{command}`: {hint}")
         return run(command, args)
     except Interrupted as error:
-        hint = "; finished epochs are kept: python -m mnist_lit fit --ckpt_path last"
-        name = signal.Signals(error.code - 128).name
-        print(f"stopped by {name}{hint if command == 'fit' else ''}", file=sys.stderr)
-        return error.code
+        print(f"stopped by {signal.Signals(error.signum).name}{error.hint}", file=sys.stderr)
+        return 128 + error.signum
     except SystemExit as error:  # --help
         return int(error.code or 0)
     except BaseException as error:
@@ -97,6 +87,8 @@ def _one_line(error: BaseException) -> str:
     from mnist_lit.errors import RunError
 
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, BrokenPipeError):
+        return "whoever read the output went away: write it to a file instead"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}: make room or mend the permissions, and try again"

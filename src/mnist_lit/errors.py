@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly; each message is one line that names the remedy."""
+"""How a command ends early; each message is one line that names the remedy."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,12 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """The input was right but the work failed: disk, network, numbers (exit code 1)."""
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to end; no Exception, so that nothing takes it for a fault."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+        self.hint = ""  # what the user is told of what is kept

@@ -165,8 +165,10 @@ class CLI(LightningCLI):
         self.checkpoint = runs.find_checkpoint(self.config.ckpt_path, self.root)
         free = {"trainer", "output", "data.source", "data.data_dir", "data.batch_size"}
         base = self._recorded(explicit, free)
-        # Trainer options of the training, such as limit_train_batches, are not evaluation's.
-        return {key: base[key] for key in ("data", "model", "seed_everything") if key in base}
+        # Of the trainer's options only the precision is evaluation's too: figures come out as in
+        # training.
+        kept = {key: base[key] for key in ("data", "model", "seed_everything") if key in base}
+        return kept | {"trainer": {"precision": base.get("trainer", {}).get("precision")}}
 
     def _recorded(self, explicit: Mapping[str, Any], free: set[str]) -> dict[str, Any]:
         """Read the configuration in the checkpoint; refuse options that contradict it."""

@@ -27,6 +27,7 @@ class Parser(LightningArgumentParser):
             r"\2 is none of \1",
             line,
         )
+        line = line.replace("NoneType", "null")
         remedy = f"see `{self.prog} --help`"
         if denied:
             line = f"class_path {denied[1]} is not allowed in a configuration"
@@ -41,7 +42,7 @@ class Parser(LightningArgumentParser):
         elif line.startswith("Problems parsing config"):
             line = f"--config is not YAML: {line.removeprefix('Problems parsing config:').strip()}"
             remedy = "mend the line, or see configs/keras.yaml"
-        elif "File does not exist" in line:
+        elif "File does not exist" in line or "Path is not a file" in line:
             remedy = "give the path of a YAML file"
         raise InputError(f"{line if len(line) < 300 else line[:300] + '...'}: {remedy}") from ex
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 import mnist_lit
 from mnist_lit import callbacks, checkpoints, process, runs
 from mnist_lit.data import sample
-from mnist_lit.errors import InputError, RunError
+from mnist_lit.errors import InputError, Interrupted, RunError
 from mnist_lit.export.safetensors import PRETRAINED
 from mnist_lit.module import MNISTModule, Result
 from mnist_lit.options import CLI
@@ -39,9 +40,20 @@ def fit(args: list[str]) -> int:
         if cli.recorder and cli.recorder.rows:
             raise RunError(f"{error}; {cli.recorder.run.last} holds the last good epoch") from error
         raise
+    except Interrupted as error:
+        error.hint = _how_to_go_on(cli)
+        raise
     if cli.recorder:
         _finish(cli, cli.recorder)
     return 0
+
+
+def _how_to_go_on(cli: CLI) -> str:
+    if not (cli.recorder and cli.recorder.rows and cli.recorder.run.last.is_file()):
+        return " before an epoch was finished: there is nothing to go on with"
+    run = cli.recorder.run
+    which = "last" if runs.newest(cli.root).folder == run.folder else shlex.quote(str(run.last))
+    return f"; finished epochs are kept: python -m mnist_lit fit --ckpt_path {which}"
 
 
 def _is_finished(cli: CLI) -> bool:
@@ -158,6 +170,8 @@ def evaluate(command: str, args: list[str]) -> int:
     data, output = cli.datamodule, cli.config.output
     if output is not None and (not output or Path(output).is_dir()):
         raise InputError(f"--output {output!r} is a folder: name a file, such as result.json")
+    if output and any(parent.is_file() for parent in Path(output).parents):
+        raise InputError(f"--output {output!r} would lie in a file: name one in a folder")
     module = checkpoints.load_checkpoint(cli.checkpoint)
     data.prepare_data()
     if data.name == sample.NAME and cli.dataset != sample.NAME:

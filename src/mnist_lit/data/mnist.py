@@ -129,7 +129,9 @@ def _mend(data_dir: str) -> None:
             try:
                 content = _download(f"{mirror.rstrip('/')}/{name}.gz", name, md5s[f"{name}.gz"])
             except (OSError, http.client.HTTPException, ValueError) as error:
-                reasons.append(f"{urlsplit(mirror).netloc}: {error}")
+                # An HTTPError says all itself; other URLErrors wrap what went wrong.
+                why = error.reason if type(error) is urllib.error.URLError else error
+                reasons.append(f"{urlsplit(mirror).netloc}: {why}")
                 # Whoever failed is asked last for the files that follow.
                 mirrors.remove(mirror)
                 mirrors.append(mirror)
