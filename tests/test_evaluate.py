@@ -1,6 +1,7 @@
 """`validate` and `test`: which checkpoint they take, on which images, and exact figures."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,19 @@ def test_sample_network_on_mnist(command: Command, mnist_dir: Path) -> None:
 def test_output_that_is_no_file(command: Command, output: str) -> None:
     answer = command("test", "--output", output)
     assert answer.code == 2 and "--output" in answer.err and "name a file" in answer.err
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize("output", [CHECKPOINTS / "best.ckpt", "pipe", "link.json"])
+def test_output_that_would_be_lost(command: Command, output: str | Path) -> None:
+    Path("target").write_text("old")
+    Path("link.json").symlink_to("target")
+    os.mkfifo("pipe")  # in place of a device
+    before = (CHECKPOINTS / "best.ckpt").read_bytes()
+    answer = command("test", "--output", output)
+    assert (answer.code, answer.out) == (2, "") and "ends in .json" in answer.err
+    assert (CHECKPOINTS / "best.ckpt").read_bytes() == before
+    assert Path("pipe").is_fifo() and Path("link.json").is_symlink()
 
 
 @pytest.mark.usefixtures("trained")

@@ -170,6 +170,9 @@ def evaluate(command: str, args: list[str]) -> int:
     data, output = cli.datamodule, cli.config.output
     if output is not None and (not output or Path(output).is_dir()):
         raise InputError(f"--output {output!r} is a folder: name a file, such as result.json")
+    if output and (Path(output).suffix != ".json" or Path(output).is_symlink()):
+        # The file is replaced whole: a device, a link or a checkpoint would be lost.
+        raise InputError(f"--output {output!r} must be a file of its own that ends in .json")
     if output and any(parent.is_file() for parent in Path(output).parents):
         raise InputError(f"--output {output!r} would lie in a file: name one in a folder")
     module = checkpoints.load_checkpoint(cli.checkpoint)
