@@ -329,6 +329,28 @@ def test_weights_start_a_new_run(command: Command) -> None:
     assert command("fit", "--ckpt_path", "last", EPOCHS, 2).code == 0
 
 
+def test_weights_that_have_seen_the_images(command: Command) -> None:
+    options = (*SHORT, EPOCHS, 1)
+    out = command("fit", *options, "--weights", "pretrained").out
+    assert "pretrained was trained on mnist, which holds the sample's images" in out
+    command("fit", *options, "--data.val_split", 0, "--name", "all")
+    path = "runs/all/version_0/checkpoints/last.ckpt"
+    out = command("fit", *options, "--weights", path, "--name", "tuned").out
+    assert f"{path} was trained with val_split 0.0: figures on validation images" in out
+    path = path.replace("all", "mnist")
+    assert "do not count" not in command("fit", *options, "--weights", path).out
+
+
+def test_limits_are_whole_numbers_of_batches(command: Command) -> None:
+    limits = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
+    command("fit", "--data.source", "sample", EPOCHS, 1, *limits)
+    assert last()["global_step"] == 1
+    assert summary()["n_test"] == 500
+    assert summary()["last"]["test_accuracy"] * 500 % 1 == pytest.approx(0)
+    command("fit", "--data.source", "sample", EPOCHS, 1, "--trainer.limit_train_batches", "1.0")
+    assert last(Path("runs/mnist/version_1"))["global_step"] == 94
+
+
 def test_weights_of_other_classes(tmp_path: Path) -> None:
     import lightning.pytorch as pl
 

@@ -99,6 +99,12 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(MNISTDataModule, "data")
         parser.add_lightning_class_args(MNISTModule, "model")
         parser.add_lightning_class_args(pl.Trainer, "trainer")
+        # Optional[Union[int, float]] and its mirror image are one to Python's cache of types, so
+        # that a limit of 1 batch could be read as 1.0, all of them.
+        action: Any
+        for action in parser._actions:
+            if getattr(action, "_typehint", None) == int | float | None:
+                action._typehint = int | float | None
         defaults = {f"trainer.{name}": value for name, value in self.trainer_defaults.items()}
         parser.set_defaults(defaults)
 
@@ -212,10 +218,10 @@ class CLI(LightningCLI):
         if config["enable_progress_bar"] is not False:
             added.append(TrainingProgress())
         if self.command == "fit" and not config["fast_dev_run"]:
-            for option in ("max_epochs", "max_steps", "limit_train_batches"):
+            for option in ("max_epochs", "max_steps", "limit_train_batches", "limit_test_batches"):
                 if config[option] == 0:
                     raise InputError(
-                        f"--trainer.{option} 0 trains nothing: give more, or leave it out"
+                        f"--trainer.{option} 0 leaves nothing to do: give more, or leave it out"
                     )
             name = self.config.name
             name = run_name(self.config.data.dataset if name is None else name)

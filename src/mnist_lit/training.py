@@ -11,6 +11,7 @@ import torch
 import mnist_lit
 from mnist_lit import callbacks, checkpoints, process, runs
 from mnist_lit.data import sample
+from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import InputError, Interrupted, RunError
 from mnist_lit.export.safetensors import PRETRAINED
 from mnist_lit.module import MNISTModule, Result
@@ -29,10 +30,13 @@ def fit(args: list[str]) -> int:
         )
         return 0
     trainer, module, data = cli.trainer, cli.model, cli.datamodule
-    if cli.config.weights and not cli.checkpoint:
-        start_from(module, cli.config.weights)
+    weights = None if cli.checkpoint else cli.config.weights
+    if weights:
+        start_from(module, weights)
     if trainer.is_global_zero:
         data.prepare_data()  # first, so that nothing is announced that cannot begin
+        if weights:
+            tell_of_seen_images(weights, data)
         print(layer_table(module), flush=True)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=cli.checkpoint, weights_only=True)
@@ -65,15 +69,32 @@ def _is_finished(cli: CLI) -> bool:
     return unchanged or (epochs is not None and 0 <= epochs <= cli.epochs_done)
 
 
+def _weights_file(path: str) -> Path:
+    return PRETRAINED if path == "pretrained" else Path(path)
+
+
 def start_from(module: MNISTModule, path: str) -> None:
     """Take over a checkpoint's weights; the last layer starts anew where the classes differ."""
-    file = PRETRAINED if path == "pretrained" else path
-    weights = checkpoints.load_checkpoint(file).network.state_dict()
+    weights = checkpoints.load_checkpoint(_weights_file(path)).network.state_dict()
     fresh = module.network.state_dict()
     other = [name for name in weights if weights[name].shape != fresh[name].shape]
     if other:
         print(f"{path} has other classes: its last layer starts anew")
     module.network.load_state_dict(weights | {name: fresh[name] for name in other})
+
+
+def tell_of_seen_images(path: str, data: MNISTDataModule) -> None:
+    """Print which of the run's figures will be of images that the weights were trained on."""
+    content = checkpoints.read(_weights_file(path))
+    dataset = content["hyper_parameters"]["dataset"]
+    if data.name == sample.NAME != dataset:
+        print(f"{path} was trained on {dataset}, which holds the sample's images:", end=" ")
+        print("its figures on validation and test images do not count")
+    elif data.name == dataset:
+        val_split = content.get("config", {}).get("data", {}).get("val_split", 0)
+        if val_split < data.val_split:
+            print(f"{path} was trained with val_split {val_split}:", end=" ")
+            print("figures on validation images that it has seen do not count")
 
 
 def layer_table(module: MNISTModule) -> str:
@@ -95,8 +116,10 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
     """Test what the training came to; write `summary.json` and print the table."""
     trainer, data, run = cli.trainer, cli.datamodule, recorder.run
     of_epoch: dict[int, dict[str, Any]] = {}
+    n_test = 0  # as counted, which --trainer.limit_test_batches may cut
 
     def tested(path: Path) -> dict[str, Any] | None:
+        nonlocal n_test
         if not path.is_file():
             return None
         epoch = checkpoints.read(path)["epoch"] + 1
@@ -105,6 +128,7 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
             module = checkpoints.load_checkpoint(path)
             trainer.test(module, data, verbose=False)
             test, row = module.results["test"], recorder.rows[epoch - 1]
+            n_test = test.n
             of_epoch[epoch] = {
                 "epoch": epoch,
                 "val_loss": row["val_loss"],
@@ -118,7 +142,8 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
     assert last is not None
     if not trainer.is_global_zero:
         return
-    sizes = {f"n_{name}": len(data.splits.get(name, ())) for name in ("train", "val", "test")}
+    sizes = {f"n_{name}": len(data.splits.get(name, ())) for name in ("train", "val")}
+    sizes["n_test"] = n_test
     seconds = sum(row["seconds"] for row in recorder.rows)
     recorder.close({name: last[name] for name in ("test_loss", "test_accuracy")})
     runs.write_json(
