@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--data_dir", default=os.environ.get("MNIST_LIT_DATA_DIR", "data"))
     parser.add_argument("--batch_size", type=int, nargs="+", default=[32, 128])
     args = parser.parse_args()
+    process.quiet()
     process.prepare()
     device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
     images, labels = (part.to(device) for part in mnist.load(args.data_dir, train=True))
@@ -58,7 +59,7 @@ def main() -> None:
         bare.train(images[:6400], labels[:6400], batch_size=batch_size, epochs=1, seed=0)
         start = time.perf_counter()
         network = bare.train(images, labels, batch_size=batch_size, epochs=1, seed=0)
-        float(next(network.parameters()).sum())  # waits for the device
+        float(next(network.parameters()).detach().sum())  # waits for the device
         print(f"bare loop, batch {batch_size}: {time.perf_counter() - start:.2f} s")
         with profile() as profiler:
             bare.train(images[:6400], labels[:6400], batch_size=batch_size, epochs=1, seed=0)

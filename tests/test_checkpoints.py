@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from mnist_lit import checkpoints, process
+from mnist_lit import callbacks, checkpoints, process
 from mnist_lit.errors import InputError
-from mnist_lit.module import MNISTModule
+from mnist_lit.module import MNISTModule, load_checkpoint
 
 PATH = Path("some.ckpt")
 
@@ -231,14 +231,14 @@ def test_checkpoint_of_another_network(
     checkpoint[part].update(value)
     PATH.write_bytes(saved(checkpoint))
     checkpoints.read(PATH)
-    message = refusal(read=checkpoints.load_checkpoint)
+    message = refusal(read=load_checkpoint)
     assert "is a checkpoint of another network: " in message
     assert words in message
 
 
 def test_loading_refuses_what_reading_refuses() -> None:
-    assert "is not there" in refusal(read=checkpoints.load_checkpoint)
-    assert "is not there" in refusal(read=checkpoints.SafeCheckpointIO().load_checkpoint)
+    assert "is not there" in refusal(read=load_checkpoint)
+    assert "is not there" in refusal(read=callbacks.SafeCheckpointIO().load_checkpoint)
 
 
 @torch.no_grad()
@@ -247,14 +247,14 @@ def test_loaded_module_answers_as_the_saved_one(num_classes: int) -> None:
     module = MNISTModule(num_classes, class_names="abcdefghijklmnopqrstuvwxyz"[:num_classes])
     with torch.enable_grad():
         trained(module, num_classes)
-    again = checkpoints.load_checkpoint(str(PATH))
+    again = load_checkpoint(str(PATH))
     assert not any(part.training for part in again.modules())
     assert torch.equal(again(images()), module.eval()(images()))
     assert dict(again.hparams) == dict(module.hparams)
 
 
 def test_saves_what_it_reads(good: bytes) -> None:
-    plugin = checkpoints.SafeCheckpointIO()
+    plugin = callbacks.SafeCheckpointIO()
     plugin.save_checkpoint(loaded(good), "a/b/some.ckpt")
     again = plugin.load_checkpoint("a/b/some.ckpt")
     assert again.keys() == loaded(good).keys()
@@ -281,14 +281,14 @@ def test_saving_where_there_is_no_room(good: bytes, old: bytes | None) -> None:
         path.write_bytes(old)
         before = {"last.ckpt": old}
     with pytest.raises(OSError, match=r"File too large: .checkpoints/last\.ckpt."):
-        checkpoints.SafeCheckpointIO().save_checkpoint(loaded(good), path)
+        callbacks.SafeCheckpointIO().save_checkpoint(loaded(good), path)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
 def test_saving_that_cannot_be_pickled() -> None:
     PATH.write_bytes(b"old")
     with pytest.raises(Exception, match="pickle"):
-        checkpoints.SafeCheckpointIO().save_checkpoint(
+        callbacks.SafeCheckpointIO().save_checkpoint(
             {"weights": torch.ones(1000), "what": lambda: None}, PATH
         )
     assert {file.name: file.read_bytes() for file in Path().iterdir()} == {PATH.name: b"old"}

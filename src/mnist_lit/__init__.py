@@ -3,19 +3,37 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_lit.checkpoints import load_checkpoint
+    from mnist_lit.callbacks import Recorder, saving
     from mnist_lit.data.datamodule import MNISTDataModule
-    from mnist_lit.module import MNISTModule
+    from mnist_lit.export.certificate import export_checkpoint
+    from mnist_lit.export.importing import import_keras
+    from mnist_lit.module import MNISTModule, load_checkpoint
     from mnist_lit.network import Network
+    from mnist_lit.prediction import predict
 
 __version__ = "0.1.0"
-__all__ = ["MNISTDataModule", "MNISTModule", "Network", "load_checkpoint"]
+__all__ = [
+    "MNISTDataModule",
+    "MNISTModule",
+    "Network",
+    "Recorder",
+    "export_checkpoint",
+    "import_keras",
+    "load_checkpoint",
+    "predict",
+    "saving",
+]
 
 _HOMES = {
     "MNISTDataModule": "mnist_lit.data.datamodule",
     "MNISTModule": "mnist_lit.module",
     "Network": "mnist_lit.network",
-    "load_checkpoint": "mnist_lit.checkpoints",
+    "Recorder": "mnist_lit.callbacks",
+    "export_checkpoint": "mnist_lit.export.certificate",
+    "import_keras": "mnist_lit.export.importing",
+    "load_checkpoint": "mnist_lit.module",
+    "predict": "mnist_lit.prediction",
+    "saving": "mnist_lit.callbacks",
 }
 
 

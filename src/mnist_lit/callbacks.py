@@ -1,5 +1,6 @@
 """What happens at the end of an epoch: the row, the curves, the checkpoints."""
 
+import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
-from mnist_lit import runs
+from mnist_lit import checkpoints, runs
 from mnist_lit.module import MNISTModule
 
 
@@ -50,14 +53,11 @@ class Recorder(Checkpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        run = self._given
         if trainer.is_global_zero:
-            run = run or runs.create(self._root, self._name)
-            run.summary.unlink(missing_ok=True)  # it spoke of fewer epochs
-            run.write_config(self._config)
-        run = trainer.strategy.broadcast(run)
-        assert run is not None
-        self.run = run
+            self.run = self._given or runs.create(self._root, self._name)
+            self.run.summary.unlink(missing_ok=True)  # it spoke of fewer epochs
+            self.run.write_config(self._config)
+        self.run = trainer.strategy.broadcast(self.run if trainer.is_global_zero else None)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -129,6 +129,17 @@ class Recorder(Checkpoint):
                     self._writers[part].add_scalar(quantity, value, row["epoch"])
             self._writers[part].flush()
 
+    def show(self, pictures: Mapping[str, bytes]) -> None:
+        """Put PNG files into TensorBoard, as they are: drawn once."""
+        if root := self._writers.get(""):
+            for name, content in pictures.items():
+                width, height = struct.unpack(">II", content[16:24])  # of its header
+                image = Summary.Image(
+                    encoded_image_string=content, width=width, height=height, colorspace=4
+                )
+                summary = Summary(value=[Summary.Value(tag=name, image=image)])
+                root._get_file_writer().add_summary(summary, len(self.rows))
+
     def close(self, test: Mapping[str, float]) -> None:
         """Put the test figures beside the hyper-parameters and end the event files."""
         if root := self._writers.get(""):
@@ -141,6 +152,10 @@ class Recorder(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         self.close({})
+        # Where no epoch was trained there is nothing to keep, unless the user stopped it.
+        made = hasattr(self, "run") and not self._given
+        if trainer.is_global_zero and made and isinstance(exception, Exception) and not self.rows:
+            self.run.remove()
 
 
 def _line(row: Mapping[str, Any], epochs: int | None) -> str:
@@ -191,10 +206,28 @@ class RunCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
 
-def checkpoints(recorder: Recorder) -> list[RunCheckpoint]:
+def saving(recorder: Recorder) -> list[RunCheckpoint]:
     """Return what saves: every fifth epoch, the best on validation and, after them, the last."""
     return [
         RunCheckpoint(recorder, "epoch-{epoch:03d}", every_n_epochs=5, save_top_k=-1),
         RunCheckpoint(recorder, "best", monitor="val_loss"),
         RunCheckpoint(recorder, "last", every_n_epochs=1),
     ]
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Lightning's reading and writing of checkpoints, safe and whole.
+
+    Lightning itself makes its temporary file in $TMPDIR, reads without check sums, and is silent
+    where the folder cannot be written.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        checkpoints.write(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return checkpoints.read(path)

@@ -1,22 +1,33 @@
-"""Checkpoints: read without running anything in them, written whole or not at all."""
+"""Checkpoints: read without running anything in them, written whole or not at all.
+
+This file does without Lightning, which takes seconds to import.
+"""
 
 import io
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from mnist_lit.errors import InputError
 from mnist_lit.export import safetensors
 from mnist_lit.files import atomic_write
-from mnist_lit.module import MNISTModule
+from mnist_lit.network import NETWORKS
+
+
+def file(path: str | Path) -> Path:
+    """Return the file that `path` means; `pretrained` means the weights in the package."""
+    return safetensors.PRETRAINED if str(path) == "pretrained" else Path(path)
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """Return the dictionary in a checkpoint or an exported safetensors file, tensors on the CPU.
+
+    `pretrained` means the weights that come with the package.
 
     Only plain values and tensors are read (`weights_only`), and the archive's check sums are
     compared, which `torch.load` does not do.
@@ -26,11 +37,16 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     if re.match(r"\w\w+:/", str(path)):
         raise InputError(f"{path} is an address: download it and give the file's path")
-    path = Path(path)
+    path = file(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the path of a checkpoint (.ckpt) in it")
     if not path.is_file():
         raise InputError(f"{path} is not there: give the path of a checkpoint (.ckpt)")
+    if path.suffix in (".h5", ".keras"):
+        raise InputError(
+            f"{path} is a Keras file: make a checkpoint of it by "
+            f"`python -m mnist_lit import-keras {path} --output {path.stem}.ckpt`"
+        )
     checkpoint = safetensors.read(path) if path.suffix == ".safetensors" else _read_archive(path)
     if not (
         isinstance(checkpoint, dict)
@@ -58,41 +74,37 @@ def _read_archive(path: Path) -> Any:
         raise InputError(damaged) from error
 
 
-def load_checkpoint(path: str | Path) -> MNISTModule:
-    """Return the module that `path` describes, with its weights, ready to evaluate on the CPU.
+def write(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all."""
+    # By way of memory: where writing to a file fails, or a signal breaks in on it, PyTorch raises
+    # an error of its own, which names neither file nor reason.
+    content = io.BytesIO()
+    torch.save(dict(checkpoint), content)
+    with atomic_write(path) as file:
+        file.write(content.getbuffer())
+
+
+def load_network(path: str | Path) -> tuple[nn.Sequential, dict[str, Any]]:
+    """Return the network in a checkpoint, ready to evaluate, and its hyper-parameters.
 
     Raises:
         InputError: The file is no whole checkpoint, or is one of another network.
     """
     checkpoint = read(path)
+    values, prefix = checkpoint["hyper_parameters"], "network."
     try:
-        module = MNISTModule(**checkpoint["hyper_parameters"])
-        module.load_state_dict(checkpoint["state_dict"])
+        network = NETWORKS[values["network"]](values["num_classes"], dropout=values["dropout"])
+        state = checkpoint["state_dict"].items()
+        network.load_state_dict({name.removeprefix(prefix): value for name, value in state})
+        if [type(name) for name in values["class_names"]] != [str] * values["num_classes"]:
+            raise ValueError(f"{values['num_classes']} classes are named {values['class_names']}")
     except Exception as error:  # what a stranger's values raise is not limited
-        # The first lines of what PyTorch lists name what differs first.
-        what = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} is a checkpoint of another network: {what}") from error
-    return module.eval()
+        raise another_network(path, error) from error
+    return network.eval(), values
 
 
-class SafeCheckpointIO(TorchCheckpointIO):
-    """Lightning's reading and writing of checkpoints, by the functions of this file.
-
-    Lightning itself makes its temporary file in $TMPDIR, reads without check sums, and is silent
-    where the folder cannot be written.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
-        # By way of memory: where writing to a file fails, or a signal breaks in on it, PyTorch
-        # raises an error of its own, which names neither file nor reason.
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        with atomic_write(Path(path)) as file:
-            file.write(content.getbuffer())
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return read(path)
+def another_network(path: str | Path, error: Exception) -> InputError:
+    """Return what is said of a checkpoint whose content no network of this package takes."""
+    # The first lines of what PyTorch lists name what differs first.
+    what = " ".join(str(error).split())[:200]
+    return InputError(f"{path} is a checkpoint of another network: {what}")

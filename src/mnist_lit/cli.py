@@ -6,12 +6,17 @@ import sys
 import traceback
 from types import FrameType
 
-from mnist_lit.errors import InputError, Interrupted
+from mnist_lit.errors import InputError, Interrupted, printable
 
 COMMANDS = {
     "fit": "train the network, or go on with a run",
     "validate": "evaluate a checkpoint on its validation images",
     "test": "evaluate a checkpoint on the test images",
+    "predict": "tell the digits in your own pictures",
+    "export": "write a checkpoint as safetensors, ONNX, PT2 or Keras files, with a certificate",
+    "import-keras": "turn a Keras file into a checkpoint",
+    "samples": "draw training images with their labels",
+    "report": "draw a run's figures again and write its report, or compare runs",
     "doctor": "show versions, device and data files, and what is missing",
 }
 
@@ -37,6 +42,26 @@ def run(command: str, args: list[str]) -> int:
         from mnist_lit.doctor import doctor
 
         return doctor(args)
+    if command == "predict":
+        from mnist_lit import prediction
+
+        return prediction.command(args)
+    if command == "export":
+        from mnist_lit.export import certificate
+
+        return certificate.command(args)
+    if command == "import-keras":
+        from mnist_lit.export import importing
+
+        return importing.command(args)
+    if command == "samples":
+        from mnist_lit import samples
+
+        return samples.command(args)
+    if command == "report":
+        from mnist_lit import report
+
+        return report.command(args)
     from mnist_lit import training
 
     return training.fit(args) if command == "fit" else training.evaluate(command, args)
@@ -45,8 +70,10 @@ def run(command: str, args: list[str]) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 1, 2, 130 or 143."""
     args = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
     if not args or args[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+        lines = "\n".join(f"  {name:<14}{text}" for name, text in COMMANDS.items())
         print(USAGE.format(commands=lines), end="")
         return 0 if args else 2
     if args[0] == "--version":
@@ -54,8 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"mnist-lit {__version__}")
         return 0
-    debug = "--debug" in args
-    command, *args = [arg for arg in args if arg != "--debug"]
+    command, *args = args
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
     try:
@@ -74,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     except BaseException as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(printable(f"error: {_one_line(error)}"), file=sys.stderr)
         return 2 if isinstance(error, InputError) or _is_misconfiguration(error) else 1
 
 

@@ -31,7 +31,7 @@ def doctor(args: list[str]) -> int:
 
 
 def _end(mends: list[str]) -> int:
-    print("\n".join(f"missing    {mend}" for mend in mends) or "nothing is missing")
+    print("\n".join(f"to mend    {mend}" for mend in mends) or "nothing is missing")
     return 1 if mends else 0
 
 

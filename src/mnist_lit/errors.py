@@ -1,6 +1,11 @@
 """How a command ends early; each message is one line that names the remedy."""
 
 
+def printable(text: str) -> str:
+    """Return `text` with what could move a terminal's cursor, or is no character, spelled out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class InputError(ValueError):
     """The user's input is wrong: an option, a file, a checkpoint (exit code 2)."""
 

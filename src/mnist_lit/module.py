@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import lightning.pytorch as pl
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mnist_lit import checkpoints
 from mnist_lit.errors import InputError, RunError
-from mnist_lit.network import Network
+from mnist_lit.network import NETWORKS
 
 
 class Result(NamedTuple):
@@ -34,10 +36,12 @@ class MNISTModule(pl.LightningModule):
         num_classes: Number of classes.
         class_names: A name for each class; by default their numbers.
         dataset: Name of the data set that the weights come from.
+        network: `notebook`, the notebook's own, or `small`, a better one of no more parameters.
         preprocessing: How a picture becomes the network's input: `mnist`, `emnist` or `plain`.
         lr: Adam's learning rate; under `one_cycle` its peak.
-        schedule: `constant`, or `one_cycle`: rising from a 25th of the peak for three tenths of
-            all steps, then falling to nearly nothing (PyTorch's OneCycleLR).
+        schedule: `constant`, or `one_cycle`: rising from a 25th of the peak, then falling to nearly
+            nothing (PyTorch's OneCycleLR).
+        warmup: Share of all steps in which `one_cycle` rises.
         betas: Adam's decay rates of the two moments.
         eps: Adam's epsilon; 1e-7 is Keras's (PyTorch's is 1e-8). Keras adds it before the bias
             correction, which matters for gradients of about 1e-6 and below in early steps.
@@ -53,8 +57,10 @@ class MNISTModule(pl.LightningModule):
         class_names: Sequence[str] | None = None,
         dataset: str = "mnist",
         preprocessing: str = "mnist",
+        network: Literal["notebook", "small"] = "notebook",
         lr: float = 1e-3,
         schedule: Literal["constant", "one_cycle"] = "constant",
+        warmup: float = 0.3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-7,
         dropout: float = 0.2,
@@ -65,10 +71,14 @@ class MNISTModule(pl.LightningModule):
             raise InputError(f"num_classes {num_classes} must be at least 2, with as many names")
         if not 0 < lr < math.inf:
             raise InputError(f"--model.lr {lr} must be above 0")
+        if not 0 < warmup < 1:
+            raise InputError(f"--model.warmup {warmup} must be above 0 and below 1")
         if not 0 <= dropout < 1:
             raise InputError(f"--model.dropout {dropout} must be at least 0 and below 1")
-        if not (0 <= eps < math.inf and all(0 <= beta < 1 for beta in betas)):
-            raise InputError(f"--model.betas {list(betas)} must lie in [0, 1), eps {eps} be >= 0")
+        if not 0 <= eps < math.inf:
+            raise InputError(f"--model.eps {eps} must be at least 0")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise InputError(f"--model.betas {list(betas)} must be at least 0 and below 1")
         # Written out, not gathered by Lightning: a checkpoint holds plain values and no class path.
         self.save_hyperparameters(
             {
@@ -76,14 +86,16 @@ class MNISTModule(pl.LightningModule):
                 "class_names": names,
                 "dataset": dataset,
                 "preprocessing": preprocessing,
+                "network": network,
                 "lr": lr,
                 "schedule": schedule,
+                "warmup": warmup,
                 "betas": list(betas),
                 "eps": eps,
                 "dropout": dropout,
             }
         )
-        self.network = Network(num_classes, dropout=dropout)
+        self.network = NETWORKS[network](num_classes, dropout=dropout)
         # Of each batch since the stage began: mean loss, correct answers, size. The tensors stay
         # on the device, so that no step waits for it.
         self._batches: dict[str, list[tuple[Tensor, Tensor, int]]] = {}
@@ -98,7 +110,8 @@ class MNISTModule(pl.LightningModule):
         images, labels = batch
         # The crop drops what can reach no output. Scaled here, on the device and in the module's
         # own type, so that bytes travel and every precision works.
-        cropped = images[..., :25, :25].to(self.dtype, memory_format=torch.channels_last)
+        cropped = images[..., : self.network.side, : self.network.side]
+        cropped = cropped.to(self.dtype, memory_format=torch.channels_last)
         log_probabilities = self(cropped.div_(255))
         loss = functional.nll_loss(log_probabilities, labels)
         correct = (log_probabilities.detach().argmax(1) == labels).sum()
@@ -187,5 +200,22 @@ class MNISTModule(pl.LightningModule):
         steps = self.trainer.estimated_stepping_batches
         if not 0 < steps < math.inf:
             raise InputError("--model.schedule one_cycle needs an end: give --trainer.max_epochs")
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, values["lr"], int(steps))
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, values["lr"], int(steps), pct_start=values["warmup"]
+        )
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+def load_checkpoint(path: str | Path) -> MNISTModule:
+    """Return the module that `path` describes, with its weights, ready to evaluate on the CPU.
+
+    Raises:
+        InputError: The file is no whole checkpoint, or is one of another network.
+    """
+    checkpoint = checkpoints.read(path)
+    try:
+        module = MNISTModule(**checkpoint["hyper_parameters"])
+        module.load_state_dict(checkpoint["state_dict"])
+    except Exception as error:  # what a stranger's values raise is not limited
+        raise checkpoints.another_network(path, error) from error
+    return module.eval()

@@ -1,6 +1,7 @@
-"""The notebook's network as a plain PyTorch module: this file imports torch alone."""
+"""The networks as plain PyTorch modules: this file imports torch alone."""
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -21,6 +22,8 @@ class Network(nn.Sequential):
         num_classes: Number of classes, at least 2.
         dropout: Probability that a feature is dropped in training.
     """
+
+    side = 25  # of the part of an image that is looked at
 
     def __init__(self, num_classes: int = 10, *, dropout: float = 0.2) -> None:
         super().__init__(
@@ -47,3 +50,59 @@ class Network(nn.Sequential):
             else:
                 nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)
+
+
+class SmallNetwork(nn.Sequential):
+    """A better network of no more parameters: 3×3 convolutions, each with batch normalisation.
+
+    Takes and returns what `Network` does; 84,810 parameters for 10 classes.
+
+    Args:
+        num_classes: Number of classes, at least 2.
+        dropout: Probability that a feature is dropped before the last layer in training.
+    """
+
+    side = 28
+
+    def __init__(self, num_classes: int = 10, *, dropout: float = 0.2) -> None:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        widths = (1, 32, 48, 64, 64)
+        for i, (width, padding) in enumerate(zip(widths[1:], (0, 1, 0, 0), strict=True), 1):
+            # Batch normalisation has a shift of its own, so the convolution needs no bias.
+            layers[f"conv{i}"] = nn.Conv2d(widths[i - 1], width, 3, padding=padding, bias=False)
+            if i in (1, 3):
+                layers[f"pool{i}"] = nn.MaxPool2d(2)
+            layers[f"norm{i}"] = nn.BatchNorm2d(width)
+            layers[f"relu{i}"] = nn.ReLU()
+        layers["flatten"] = nn.Flatten()
+        layers["dropout"] = nn.Dropout(dropout)
+        layers["dense"] = nn.Linear(64 * 3 * 3, num_classes)
+        layers["log_softmax"] = nn.LogSoftmax(dim=1)
+        super().__init__(layers)
+        self.to(memory_format=torch.channels_last)
+
+
+NETWORKS = {"notebook": Network, "small": SmallNetwork}
+
+
+class Layer(NamedTuple):
+    """A layer as tables and pictures show it."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]  # of the output, without the batch
+    parameters: int
+
+
+def layers(network: nn.Sequential) -> list[Layer]:
+    """Return a network's layers, read off a pass through it."""
+    found = []
+    values = torch.zeros(1, 1, 28, 28)
+    training = network.training
+    with torch.no_grad():
+        for name, layer in network.eval().named_children():
+            values = layer(values)
+            count = sum(parameter.numel() for parameter in layer.parameters())
+            found.append(Layer(name, type(layer).__name__, tuple(values.shape[1:]), count))
+    network.train(training)
+    return found

@@ -232,10 +232,15 @@ class CLI(LightningCLI):
                 run=self.run,
                 resumed=self.checkpoint,
             )
-            added += [self.recorder, *callbacks.checkpoints(self.recorder)]
+            added += [self.recorder, *callbacks.saving(self.recorder)]
+        if re.search("spawn|fork|notebook", str(config["strategy"])):
+            raise InputError(
+                f"--trainer.strategy {config['strategy']} starts processes that do not know the "
+                "command line: use ddp"
+            )
         plugins = config["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
-        config = {**config, "plugins": [*plugins, checkpoints.SafeCheckpointIO()], **kwargs}
+        config = {**config, "plugins": [*plugins, callbacks.SafeCheckpointIO()], **kwargs}
         try:
             return self._instantiate_trainer(config, added)
         except (ValueError, TypeError, MisconfigurationException) as error:

@@ -1,5 +1,6 @@
 """The folder of a run: making it, finding it, its checkpoints, its metrics, its summary."""
 
+import contextlib
 import csv
 import io
 import json
@@ -35,6 +36,13 @@ class Run:
 
     def __str__(self) -> str:
         return str(self.folder)
+
+    def remove(self) -> None:
+        """Delete the folder, and those above it that hold nothing else, up to that of all runs."""
+        shutil.rmtree(self.folder)
+        with contextlib.suppress(OSError):  # other runs are there
+            self.folder.parent.rmdir()
+            self.folder.parent.parent.rmdir()
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         with atomic_write(self.config) as file:
@@ -79,19 +87,27 @@ def create(root: Path, name: str) -> Run:
             return Run(parent / f"version_{version}")
 
 
+def _configs(root: Path) -> list[Path]:
+    return list(root.glob("*/version_*/config.yaml"))
+
+
 def newest(root: Path) -> Run:
     """Return the run that started last, across names.
 
     Raises:
         InputError: There is no run.
     """
-    configs = list(root.glob("*/version_*/config.yaml"))
+    configs = _configs(root)
     if not configs:
         raise InputError(
             f"there is no run in {root}: train one by `python -m mnist_lit fit`, "
             "or name a checkpoint by --ckpt_path (`pretrained` comes with the package)"
         )
-    return Run(max(configs, key=lambda path: path.stat().st_mtime_ns).parent)
+    return Run(max(configs, key=_time).parent)
+
+
+def _time(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def run_of(checkpoint: Path) -> Run | None:
@@ -104,15 +120,19 @@ def run_of(checkpoint: Path) -> Run | None:
     return run if inside else None
 
 
-def find_checkpoint(which: str | None, root: Path) -> Path:
+def find_checkpoint(which: str | None, root: Path, *, or_pretrained: bool = False) -> Path:
     """Return the checkpoint that `which` means.
 
     `best` and `last` are the newest run's, `pretrained` comes with the package, all else is a path.
-    None means `best`, and `last` where the run has no validation, which is said.
+    None means `best`, and `last` where the run has no validation, which is said; where there is
+    no run at all, with `or_pretrained`, what comes with the package, which is said too.
 
     Raises:
         InputError: There is no such checkpoint.
     """
+    if which is None and or_pretrained and not _configs(root):
+        print(f"there is no run in {root}: taking the weights that come with the package")
+        which = "pretrained"
     if which == "pretrained":
         return PRETRAINED
     if which not in (None, "best", "last"):
@@ -122,9 +142,11 @@ def find_checkpoint(which: str | None, root: Path) -> Path:
     if wanted.is_file():
         return wanted
     if not run.last.is_file():
+        older = sorted(root.glob("*/version_*/checkpoints/last.ckpt"), key=_time)
+        another = older[-1] if older else "pretrained"
         raise InputError(
             f"{run} has no checkpoint yet: wait for its first epoch, go on with it by "
-            "`python -m mnist_lit fit --ckpt_path last`, or name another by --ckpt_path"
+            f"`python -m mnist_lit fit --ckpt_path last`, or take --ckpt_path {another}"
         )
     if which == "best":
         raise InputError(f"{run} has no best checkpoint (no validation): use --ckpt_path last")

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 import mnist_lit
-from mnist_lit import callbacks, checkpoints, process, runs
+from mnist_lit import callbacks, checkpoints, process, report, runs
 from mnist_lit.data import sample
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import InputError, Interrupted, RunError
-from mnist_lit.export.safetensors import PRETRAINED
-from mnist_lit.module import MNISTModule, Result
+from mnist_lit.module import MNISTModule, Result, load_checkpoint
+from mnist_lit.network import layers
 from mnist_lit.options import CLI
 
 
@@ -24,9 +25,14 @@ def fit(args: list[str]) -> int:
     process.prepare()
     cli = CLI("fit", args)
     if _is_finished(cli):
+        early = cli.epochs_done < (cli.config.trainer.max_epochs or 0)
         print(
-            f"{cli.run} is finished (epoch {cli.epochs_done}): "
-            "a larger --trainer.max_epochs goes on with it"
+            f"{cli.run} is finished"
+            + (
+                f": it stopped early, after epoch {cli.epochs_done}"
+                if early
+                else f" (epoch {cli.epochs_done}): a larger --trainer.max_epochs goes on with it"
+            )
         )
         return 0
     trainer, module, data = cli.trainer, cli.model, cli.datamodule
@@ -37,7 +43,7 @@ def fit(args: list[str]) -> int:
         data.prepare_data()  # first, so that nothing is announced that cannot begin
         if weights:
             tell_of_seen_images(weights, data)
-        print(layer_table(module), flush=True)
+        print(layer_table(module.network), flush=True)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=cli.checkpoint, weights_only=True)
     except RunError as error:
@@ -69,13 +75,9 @@ def _is_finished(cli: CLI) -> bool:
     return unchanged or (epochs is not None and 0 <= epochs <= cli.epochs_done)
 
 
-def _weights_file(path: str) -> Path:
-    return PRETRAINED if path == "pretrained" else Path(path)
-
-
 def start_from(module: MNISTModule, path: str) -> None:
     """Take over a checkpoint's weights; the last layer starts anew where the classes differ."""
-    weights = checkpoints.load_checkpoint(_weights_file(path)).network.state_dict()
+    weights = checkpoints.load_network(path)[0].state_dict()
     fresh = module.network.state_dict()
     other = [name for name in weights if weights[name].shape != fresh[name].shape]
     if other:
@@ -85,7 +87,7 @@ def start_from(module: MNISTModule, path: str) -> None:
 
 def tell_of_seen_images(path: str, data: MNISTDataModule) -> None:
     """Print which of the run's figures will be of images that the weights were trained on."""
-    content = checkpoints.read(_weights_file(path))
+    content = checkpoints.read(path)
     dataset = content["hyper_parameters"]["dataset"]
     if data.name == sample.NAME != dataset:
         print(f"{path} was trained on {dataset}, which holds the sample's images:", end=" ")
@@ -97,18 +99,14 @@ def tell_of_seen_images(path: str, data: MNISTDataModule) -> None:
             print("figures on validation images that it has seen do not count")
 
 
-def layer_table(module: MNISTModule) -> str:
-    """Return the network's layers with output shapes and parameters, read off a pass through it."""
+def layer_table(network: nn.Sequential) -> str:
+    """Return the network's layers with output shapes and parameters."""
     lines = [f"{'layer':<14}{'':<12}{'output':>10}{'parameters':>13}"]
-    values = torch.zeros(1, 1, 28, 28)
-    with torch.no_grad():
-        for name, layer in module.network.eval().named_children():
-            values = layer(values)
-            shape = "x".join(map(str, values.shape[1:]))
-            count = sum(p.numel() for p in layer.parameters())
-            lines.append(f"{name:<14}{type(layer).__name__:<12}{shape:>10}{count:>13,}")
-    module.network.train()
-    total = sum(p.numel() for p in module.parameters())
+    found = layers(network)
+    for layer in found:
+        shape = "x".join(map(str, layer.shape))
+        lines.append(f"{layer.name:<14}{layer.kind:<12}{shape:>10}{layer.parameters:>13,}")
+    total = sum(layer.parameters for layer in found)
     return "\n".join([*lines, f"{'total':<36}{total:>13,}"])
 
 
@@ -125,7 +123,7 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
         epoch = checkpoints.read(path)["epoch"] + 1
         if epoch not in of_epoch:
             # Not by Lightning's ckpt_path, which would take the recorder back to that epoch too.
-            module = checkpoints.load_checkpoint(path)
+            module = load_checkpoint(path)
             trainer.test(module, data, verbose=False)
             test, row = module.results["test"], recorder.rows[epoch - 1]
             n_test = test.n
@@ -145,7 +143,6 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
     sizes = {f"n_{name}": len(data.splits.get(name, ())) for name in ("train", "val")}
     sizes["n_test"] = n_test
     seconds = sum(row["seconds"] for row in recorder.rows)
-    recorder.close({name: last[name] for name in ("test_loss", "test_accuracy")})
     runs.write_json(
         run.summary,
         {
@@ -165,8 +162,16 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
     for title, result in (("best", best), ("last", last)):
         if result:
             print(f"{title:>15}" + "".join(_cell(value) for value in result.values()))
+    try:
+        recorder.show(report.write(run, data))
+        page = f"\nsee   {run.folder / 'report.html'}"
+    except Exception as error:  # the training's results must not hang on a picture
+        page = ""
+        again = f"python -m mnist_lit report {run}"
+        print(f"warning: no report was drawn ({error}): `{again}` tries again")
+    recorder.close({name: last[name] for name in ("test_loss", "test_accuracy")})
     print(
-        f"\nrun   {run}: {sizes['n_train']:,} training images, {seconds:.0f} s of training"
+        f"\nrun   {run}: {sizes['n_train']:,} training images, {seconds:.0f} s of training{page}"
         f"\nnext  python -m mnist_lit test\n      tensorboard --logdir {cli.root}"
     )
 
@@ -200,7 +205,7 @@ def evaluate(command: str, args: list[str]) -> int:
         raise InputError(f"--output {output!r} must be a file of its own that ends in .json")
     if output and any(parent.is_file() for parent in Path(output).parents):
         raise InputError(f"--output {output!r} would lie in a file: name one in a folder")
-    module = checkpoints.load_checkpoint(cli.checkpoint)
+    module = load_checkpoint(cli.checkpoint)
     data.prepare_data()
     if data.name == sample.NAME and cli.dataset != sample.NAME:
         raise InputError(
@@ -208,6 +213,11 @@ def evaluate(command: str, args: list[str]) -> int:
             "test it by --data.source full"
         )
     data.setup(command)
+    if len(data.class_names) != len(module.hparams["class_names"]):
+        raise InputError(
+            f"{cli.checkpoint} has {len(module.hparams['class_names'])} classes and {data.name} "
+            f"has {len(data.class_names)}: test it on the data it was trained on"
+        )
     split = "val" if command == "validate" else "test"
     if split not in data.splits:
         raise InputError(

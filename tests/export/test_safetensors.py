@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import SHORT, Command
-from mnist_lit import checkpoints
+from mnist_lit import checkpoints, load_checkpoint
 from mnist_lit.errors import InputError
 from mnist_lit.export import safetensors
 
@@ -33,7 +33,7 @@ def test_round_trip(written: Path) -> None:
         assert before[name] == after[name]
     assert after["summary"]["dataset"] == "mnist-sample-5k"
     images = torch.rand(3, 1, 28, 28)
-    answers = [checkpoints.load_checkpoint(path)(images) for path in (CHECKPOINT, written)]
+    answers = [load_checkpoint(path)(images) for path in (CHECKPOINT, written)]
     assert torch.equal(*answers)
 
 

@@ -1,0 +1,228 @@
+"""`export`: a checkpoint in the formats of others, each file read back and compared first."""
+
+import hashlib
+import importlib.metadata
+import platform
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mnist_lit import checkpoints, process, runs
+from mnist_lit.data import sample
+from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
+from mnist_lit.errors import InputError, RunError
+from mnist_lit.export import graph_metadata, keras, onnx, pt2, safetensors
+from mnist_lit.network import Network
+from mnist_lit.parser import Parser
+
+# How far a probability may move.
+TOLERANCE = 1e-5
+Answers = Callable[[Tensor], Tensor]
+
+
+class Format(NamedTuple):
+    """How a checkpoint's content and network become a file, and how the file answers."""
+
+    write: Callable[[Path, Mapping[str, Any], Any], None]
+    read: Callable[[Path], Answers]
+    verified_by: str
+    packages: tuple[str, ...] = ()
+    notebook_only: bool = False
+
+
+def _write_graph(write: Callable[..., None]) -> Callable[[Path, Mapping[str, Any], Any], None]:
+    return lambda path, content, network: write(
+        path, network, metadata=graph_metadata(content["hyper_parameters"])
+    )
+
+
+def _read_keras(path: Path) -> Answers:
+    content = keras.read(path)
+    network = Network(len(content.weights["dense2.bias"]))
+    network.load_state_dict(content.weights)
+    return network.eval()
+
+
+OWN = "the reader of mnist-lit"
+KERAS = Format(
+    lambda path, _, network: keras.write(path, network), _read_keras, OWN, ("h5py",), True
+)
+FORMATS = {
+    "safetensors": Format(
+        lambda path, content, _: safetensors.write(
+            path, content, summary=content.get("summary", {})
+        ),
+        lambda path: checkpoints.load_network(path)[0],
+        OWN,
+        ("safetensors",),
+    ),
+    "onnx": Format(
+        _write_graph(onnx.write), onnx.read, "onnxruntime", ("onnx", "onnxruntime", "onnxscript")
+    ),
+    "pt2": Format(_write_graph(pt2.write), pt2.read, "torch.export"),
+    "keras": KERAS,
+    "h5": KERAS,
+}
+
+
+def export_checkpoint(
+    checkpoint: str | Path,
+    formats: Sequence[str],
+    output: str | Path = ".",
+    *,
+    data: MNISTDataModule | None = None,
+) -> dict[str, Any]:
+    """Write `mnist.<format>` for each format and `certificate.json`; return the certificate.
+
+    Every file takes float32 images with values in [0, 1]: N×28×28×1 in Keras's formats, N×1×28×28
+    in the others. Keras's give probabilities N×classes, the others log-probabilities. Each file is
+    read back and run on the checkpoint's test images; it gets its name only if it passes.
+
+    Args:
+        checkpoint: A file that `fit`, `import_keras` or this function wrote.
+        formats: Some of `safetensors`, `onnx`, `pt2`, `keras`, `h5`.
+        output: The folder to write to.
+        data: Where the test images come from; by default the checkpoint's data set in
+            $MNIST_LIT_DATA_DIR or `data`.
+
+    Raises:
+        InputError: The checkpoint cannot be read, or a format cannot hold its network.
+        RunError: A file does not give the checkpoint's answers.
+    """
+    content = checkpoints.read(checkpoint)
+    network, values = checkpoints.load_network(checkpoint)
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"--format {name} is unknown: give {', '.join(FORMATS)}")
+        if FORMATS[name].notebook_only and not isinstance(network, Network):
+            raise InputError(
+                f"--format {name} cannot hold the network `{values['network']}`: "
+                "use safetensors, onnx or pt2"
+            )
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output {output} is a file: name a folder")
+    images, dataset = _test_images(values["dataset"], data)
+    # Of images that the network was trained on, an accuracy says nothing.
+    unseen = not dataset == sample.NAME != values["dataset"]
+    expected = _probabilities(network, images)
+    files = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as hidden:
+        for name in formats:
+            path = Path(hidden) / f"mnist.{name}"
+            FORMATS[name].write(path, content, network)
+            result = _compare(FORMATS[name].read(path), images, expected, unseen)
+            # Not "above": a difference that is no number must not pass.
+            if not result["max_difference"] <= TOLERANCE or result["classes_differing"]:
+                raise RunError(
+                    f"{folder / path.name} is not written: its probabilities differ by up to "
+                    f"{result['max_difference']:.1e} and {result['classes_differing']} of "
+                    f"{len(images)} classes: please report it"
+                )
+            packages = ("torch", *FORMATS[name].packages)
+            files[path.name] = result | {
+                "verified_by": FORMATS[name].verified_by,
+                "bytes": path.stat().st_size,
+                "sha256": _sha256(path),
+                "versions": {package: importlib.metadata.version(package) for package in packages},
+            }
+        certificate = {
+            "checkpoint": str(checkpoint),
+            "checkpoint_sha256": _sha256(checkpoints.file(checkpoint)),
+            "network": values["network"],
+            "trained_on": values["dataset"],
+            "dataset": dataset,
+            "split": "test",
+            "n": len(images),
+            "tolerance": TOLERANCE,
+            "input": "float32 in [0, 1], N×1×28×28 (h5 and keras: N×28×28×1)",
+            "output": "log-probabilities N×classes (h5 and keras: probabilities)",
+            "opset": onnx.OPSET if "onnx" in formats else None,
+            "accuracy_left_out": None
+            if unseen
+            else f"the test images of {values['dataset']} cannot be had, and the network was "
+            f"trained on those of {dataset}",
+            "python": platform.python_version(),
+            "files": files,
+        }
+        for name in formats:
+            (Path(hidden) / f"mnist.{name}").replace(folder / f"mnist.{name}")
+        runs.write_json(folder / "certificate.json", certificate)
+    return certificate
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _test_images(dataset: str, data: MNISTDataModule | None) -> tuple[ImageDataset, str]:
+    """Return the test images that the checkpoint asks for, or the sample's, and their name."""
+    if data is None:
+        data = MNISTDataModule(source="sample" if dataset == sample.NAME else "auto")
+    data.prepare_data()
+    data.setup("test")
+    return data.splits["test"], data.name
+
+
+def _probabilities(answers: Answers, images: ImageDataset) -> Tensor:
+    with torch.inference_mode():
+        return torch.cat([answers(part / 255).exp() for part in images.images.split(500)])
+
+
+def _compare(
+    answers: Answers, images: ImageDataset, expected: Tensor, unseen: bool
+) -> dict[str, Any]:
+    found = _probabilities(answers, images)
+    result: dict[str, Any] = {
+        "max_difference": float((found - expected).abs().max()),
+        "classes_differing": int((found.argmax(1) != expected.argmax(1)).sum()),
+    }
+    if unseen:
+        for name, probabilities in (("checkpoint_accuracy", expected), ("accuracy", found)):
+            correct = int((probabilities.argmax(1) == images.labels).sum())
+            result[name] = correct / len(images)
+    return result
+
+
+def command(args: list[str]) -> int:
+    """Export the checkpoint that the options name; print the certificate as a table."""
+    process.quiet()
+    parser = Parser(prog="python -m mnist_lit export", description="")
+    parser.add_argument(
+        "--ckpt_path",
+        type=str | None,
+        help="`best` (default) or `last` of the newest run, `pretrained` (the default where there "
+        "is no run), or a path",
+    )
+    parser.add_argument("--format", nargs="+", type=str, help=f"some of {', '.join(FORMATS)}")
+    parser.add_argument("--output", type=str, default=".", help="the folder to write to")
+    parser.add_lightning_class_args(MNISTDataModule, "data")
+    options = parser.parse_args(args)
+    if not options.format:
+        raise InputError(f"--format is missing: give some of {', '.join(FORMATS)}")
+    checkpoint = runs.find_checkpoint(options.ckpt_path, Path("runs"), or_pretrained=True)
+    trained_on = checkpoints.read(checkpoint)["hyper_parameters"]["dataset"]
+    if trained_on == sample.NAME and options.data.source == "auto":
+        options.data.source = "sample"
+    data = parser.instantiate(options).data
+    certificate = export_checkpoint(checkpoint, options.format, options.output, data=data)
+    print(f"{checkpoint} -> {options.output}, compared on {certificate['n']:,} images", end=" ")
+    print(f"({certificate['dataset']})")
+    print(
+        f"{'':<18}{'max |Δ|':>9}{'classes':>9}{'accuracy':>10}{'bytes':>11}  "
+        f"{'sha256':<12}  verified by"
+    )
+    for name, row in certificate["files"].items():
+        accuracy = f"{row['accuracy']:.4f}" if "accuracy" in row else "-"
+        print(
+            f"{name:<18}{row['max_difference']:>9.1e}{row['classes_differing']:>9}{accuracy:>10}"
+            f"{row['bytes']:>11,}  {row['sha256'][:12]}  {row['verified_by']}"
+        )
+    if certificate["accuracy_left_out"]:
+        print(f"without accuracies: {certificate['accuracy_left_out']}")
+    return 0

@@ -1,0 +1,344 @@
+"""Pictures of data, training, network and errors, each a matplotlib figure in one of two styles.
+
+Colours are told apart by people with any colour vision (source: Okabe and Ito, Color Universal
+Design), and every figure is legible at 800 pixels.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+DPI = 130
+QUANTITIES = {"loss": "loss (nats an image)", "accuracy": "accuracy (share of images)"}
+
+
+class Style(NamedTuple):
+    ground: str
+    ink: str
+    quiet: str  # grids and shades
+    blue: str
+    red: str
+
+
+STYLES = {
+    "light": Style("#ffffff", "#1b1f24", "#d9dde2", "#0072b2", "#d55e00"),
+    "dark": Style("#15191e", "#e6e9ed", "#3a4149", "#56b4e9", "#e69f00"),
+}
+
+
+@contextlib.contextmanager
+def styled(name: str) -> Iterator[Style]:
+    """Draw in the style `light` or `dark` within this context."""
+    style = STYLES[name]
+    values: Any = {
+        "figure.facecolor": style.ground,
+        "savefig.facecolor": style.ground,
+        "axes.facecolor": style.ground,
+        "axes.edgecolor": style.ink,
+        "axes.labelcolor": style.ink,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.color": style.ink,
+        "xtick.color": style.ink,
+        "ytick.color": style.ink,
+        "grid.color": style.quiet,
+        "legend.frameon": False,
+        "font.size": 11,
+    }
+    with matplotlib.rc_context(values):
+        yield style
+
+
+def parting(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the epoch from which the validation loss stays above the training loss to the end.
+
+    None where it does not, or nothing was validated.
+    """
+    validated = [row for row in rows if row["val_loss"] is not None]
+    part = None
+    for row in reversed(validated):
+        if row["val_loss"] <= row["train_loss"]:
+            break
+        part = int(row["epoch"])
+    return part
+
+
+def best_epoch(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the epoch with the lowest validation loss, the first of several."""
+    validated = [row for row in rows if row["val_loss"] is not None]
+    return int(min(validated, key=lambda row: row["val_loss"])["epoch"]) if validated else None
+
+
+def curves(rows: Sequence[Mapping[str, Any]], style: Style) -> Figure:
+    """Draw loss and accuracy over the epochs: training as dots, validation as a line."""
+    figure = Figure(figsize=(10, 4.1))
+    pair = figure.subplots(1, 2)
+    figure.subplots_adjust(0.075, 0.28, 0.985, 0.97, wspace=0.2)
+    epochs = [row["epoch"] for row in rows]
+    best, part = best_epoch(rows), parting(rows)
+    for axes, (quantity, label) in zip(pair, QUANTITIES.items(), strict=True):
+        axes.plot(
+            epochs, [row[f"train_{quantity}"] for row in rows], "o", color=style.blue, ms=4,
+            label="training, during the epoch",
+        )  # fmt: skip
+        validated = [row for row in rows if row[f"val_{quantity}"] is not None]
+        if validated:
+            axes.plot(
+                [row["epoch"] for row in validated],
+                [row[f"val_{quantity}"] for row in validated],
+                "-" if len(validated) > 1 else "_",
+                color=style.blue,
+                lw=1.8,
+                ms=18,
+                label="validation, after it",
+            )
+        if part is not None and len(rows) > 1:
+            span: dict[str, Any] = {"color": style.quiet, "alpha": 0.5, "lw": 0, "zorder": 0}
+            above = f"validation loss above training loss for good, from epoch {part}"
+            axes.axvspan(part, epochs[-1], label=above, **span)
+        if best is not None:
+            axes.axvline(
+                best, color=style.red, ls="--", lw=1.5, label=f"best epoch on validation: {best}"
+            )
+        axes.set(xlabel="epoch", ylabel=label, xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(axis="y", lw=0.7)
+        axes.set_axisbelow(True)
+    handles, labels = pair[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=2, fontsize=10)
+    return figure
+
+
+def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> Figure:
+    """Draw the losses of several runs, training dotted and validation as lines, in one chart."""
+    figure = Figure(figsize=(10, 4.4))
+    pair = figure.subplots(1, 2)
+    figure.subplots_adjust(0.075, 0.14, 0.985, 0.78, wspace=0.2)
+    # Okabe and Ito's colours, those legible on the ground first.
+    colours = [style.blue, style.red, "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#e69f00"]
+    for i, (name, rows) in enumerate(runs.items()):
+        colour = colours[i % len(colours)]
+        for axes, quantity in zip(pair, QUANTITIES, strict=True):
+            axes.plot(
+                [row["epoch"] for row in rows], [row[f"train_{quantity}"] for row in rows],
+                ".", color=colour, ms=4, label=None,
+            )  # fmt: skip
+            validated = [row for row in rows if row[f"val_{quantity}"] is not None]
+            axes.plot(
+                [row["epoch"] for row in validated],
+                [row[f"val_{quantity}"] for row in validated],
+                color=colour, lw=1.6, label=name,
+            )  # fmt: skip
+    for axes, label in zip(pair, QUANTITIES.values(), strict=True):
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(axis="y", lw=0.7)
+        axes.set_axisbelow(True)
+    handles, labels = pair[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="upper center", ncols=3, fontsize=9.5,
+        title="dots: training    lines: validation", title_fontsize=9.5,
+    )  # fmt: skip
+    return figure
+
+
+def architecture(layers: Sequence[tuple[str, str, Sequence[int], int]], style: Style) -> Figure:
+    """Draw a network as a stack of layers.
+
+    Args:
+        layers: Of each layer its name, class, output shape without the batch, and parameters, as
+            `network.layers` returns them.
+        style: The style.
+    """
+    height = 0.42
+    figure = Figure(figsize=(7.5, height * (len(layers) + 2.6)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 7.5), ylim=(-(len(layers) + 1.6), 1))
+    axes.set_axis_off()
+    for x, text, align in (
+        (0.5, "layer", "left"), (5.2, "output", "right"), (7.0, "parameters", "right"),
+    ):  # fmt: skip
+        axes.text(x, 0.25, text, ha=align, va="center", fontsize=10, color=style.ink, alpha=0.75)
+    for i, (name, kind, shape, parameters) in enumerate(layers):
+        y = -i - 0.55
+        weighted = parameters > 0
+        axes.add_patch(
+            matplotlib.patches.FancyBboxPatch(
+                (0.3, y - 0.36), 6.9, 0.72, boxstyle="round,pad=0,rounding_size=0.1",
+                facecolor=style.blue if weighted else style.quiet, edgecolor="none",
+                alpha=0.28 if weighted else 0.35,
+            )
+        )  # fmt: skip
+        if i:
+            axes.plot([3.75, 3.75], [y + 0.36, y + 0.64], color=style.ink, lw=1)
+        weight = "bold" if weighted else "normal"
+        axes.text(0.5, y, name, va="center", fontsize=11, fontweight=weight)
+        axes.text(2.2, y, kind, va="center", fontsize=10, alpha=0.85)
+        size = "×".join(map(str, shape))
+        axes.text(5.2, y, size, ha="right", va="center", fontsize=11)
+        axes.text(7.0, y, f"{parameters:,}", ha="right", va="center", fontsize=11)
+    total = sum(layer[3] for layer in layers)
+    axes.text(
+        7.0, -len(layers) - 0.85, f"{total:,} parameters", ha="right", va="center",
+        fontsize=12, fontweight="bold",
+    )  # fmt: skip
+    return figure
+
+
+def confusion(counts: NDArray[np.integer[Any]], names: Sequence[str], style: Style) -> Figure:
+    """Draw a confusion matrix, counts[label, prediction], as numbers and as shares of each row."""
+    n = len(names)
+    side = max(5.0, 0.34 * n + 1)
+    figure = Figure(figsize=(2 * side, side + 0.35))
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(0.065, 0.1, 0.99, 0.93, wspace=0.16)
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    colours = LinearSegmentedColormap.from_list("", [style.ground, style.blue])
+    for axes, values, title in (
+        (left, counts, "images"), (right, shares, "per cent of each label's images"),
+    ):  # fmt: skip
+        # A root, so that a handful of errors shows beside a thousand right answers.
+        axes.imshow(values, cmap=colours, norm=PowerNorm(0.35, 0, max(values.max(), 1)))
+        axes.set_title(title, fontsize=11)
+        axes.set(xlabel="prediction", ylabel="label")
+        axes.set_xticks(range(n), names, rotation=0 if max(map(len, names)) < 3 else 90)
+        axes.set_yticks(range(n), names)
+        axes.tick_params(length=0, labelsize=10 if n <= 12 else 7)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        if n > 30:
+            continue
+        for (row, column), value in np.ndenumerate(values):
+            if value:
+                text = f"{value:.1f}" if values is shares else f"{value}"
+                strong = value > 0.3 * values.max()
+                ink = style.ground if strong else style.ink
+                axes.text(
+                    column, row, text, ha="center", va="center", color=ink,
+                    fontsize=8 if n <= 12 else 5,
+                )  # fmt: skip
+    return figure
+
+
+def tiles(
+    images: NDArray[np.uint8], titles: Sequence[str], style: Style, *, columns: int, empty: str
+) -> Figure:
+    """Draw images N×28×28 in a grid, each under its title; `empty` is said where there is none."""
+    rows = max(-(-len(images) // columns), 1)
+    cell_width, cell_height = 1.75, 2.0
+    figure = Figure(figsize=(cell_width * columns, cell_height * rows))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, cell_width * columns), ylim=(-cell_height * rows, 0))
+    axes.set_axis_off()
+    if not len(images):
+        axes.text(0.5, 0.5, empty, transform=axes.transAxes, ha="center", fontsize=13)
+    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
+        x, y = cell_width * (i % columns), -cell_height * (i // columns)
+        axes.imshow(
+            image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto",
+            extent=(x + 0.15, x + cell_width - 0.15, y - cell_height + 0.08, y - 0.47),
+        )  # fmt: skip
+        axes.text(x + cell_width / 2, y - 0.25, title, ha="center", va="center", fontsize=11)
+    axes.set(xlim=(0, cell_width * columns), ylim=(-cell_height * rows, 0))
+    return figure
+
+
+def worst_errors(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+    names: Sequence[str],
+    style: Style,
+    *,
+    count: int = 25,
+) -> Figure:
+    """Draw the errors that the network was surest of: label, prediction and its probability.
+
+    Args:
+        images: uint8 N×28×28.
+        labels: int N.
+        probabilities: float N×classes.
+        names: The classes' names.
+        style: The style.
+        count: At most so many.
+    """
+    predictions = probabilities.argmax(1)
+    wrong = np.flatnonzero(predictions != labels)
+    of_label = probabilities[wrong, labels[wrong]]
+    worst = wrong[np.argsort(of_label, kind="stable")[:count]]
+    titles = [
+        f"{names[labels[i]]}, read as {names[predictions[i]]}\n{probabilities[i].max():.3f}"
+        for i in worst
+    ]
+    return tiles(images[worst], titles, style, columns=5, empty="no image was misread")
+
+
+def _mosaic(maps: NDArray[np.floating[Any]], columns: int) -> NDArray[np.floating[Any]]:
+    """Return maps N×H×W side by side in one array, with empty lines between them."""
+    n, height, width = maps.shape
+    rows = -(-n // columns)
+    whole = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for i, part in enumerate(maps):
+        top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
+        whole[top : top + height, left : left + width] = part
+    return whole
+
+
+def filters(weights: NDArray[np.floating[Any]], style: Style) -> Figure:
+    """Draw the filters of a first convolution, N×1×H×W: what each looks for in the image."""
+    figure = Figure(figsize=(8, 4.1))
+    axes = figure.add_axes((0.02, 0.02, 0.85, 0.9))
+    bound = float(np.abs(weights).max())
+    shown = axes.imshow(_mosaic(weights[:, 0], 8), cmap="PuOr", vmin=-bound, vmax=bound)
+    axes.set_axis_off()
+    axes.set_title(
+        f"the {len(weights)} filters of the first convolution, "
+        f"{weights.shape[2]}×{weights.shape[3]} pixels each",
+        fontsize=11,
+    )
+    figure.colorbar(shown, cax=figure.add_axes((0.895, 0.04, 0.02, 0.84)), label="weight")
+    return figure
+
+
+def feature_maps(
+    image: NDArray[np.uint8], maps: Mapping[str, NDArray[np.floating[Any]]], style: Style
+) -> Figure:
+    """Draw an image, 28×28, and what each convolution makes of it.
+
+    Args:
+        image: The image.
+        maps: By layer, its feature maps C×H×W after the activation.
+        style: The style.
+    """
+    mosaics = {name: _mosaic(part, 16) for name, part in maps.items()}
+    heights = [2.2, *(10 * m.shape[0] / m.shape[1] + 0.45 for m in mosaics.values())]
+    total = sum(heights)
+    figure = Figure(figsize=(10.4, total))
+    top = total
+    grounds: list[tuple[Axes, Any, str]] = []
+    for height, (name, values) in zip(
+        heights, {"the image": image.astype(float), **mosaics}.items(), strict=True
+    ):
+        top -= height
+        axes = figure.add_axes((0.2 / 10.4, top / total, 10 / 10.4, (height - 0.4) / total))
+        axes.set_axis_off()
+        grounds.append((axes, values, name))
+    for axes, values, name in grounds:
+        axes.imshow(values, cmap="gray" if name == "the image" else "viridis", vmin=0)
+        axes.set_anchor("W")
+        title = name
+        if name != "the image":
+            n, height, width = maps[name].shape
+            title = (
+                f"{name}: {n} maps of {height}×{width}, bright where the filter's pattern was found"
+            )
+        axes.set_title(title, fontsize=11, loc="left")
+    return figure

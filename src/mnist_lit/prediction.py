@@ -1,0 +1,240 @@
+"""`predict`: digits in the user's own pictures. Starts fast, so nothing here imports Lightning."""
+
+import argparse
+import csv
+import glob
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from mnist_lit import checkpoints, pictures, runs
+from mnist_lit.arguments import ArgumentParser
+from mnist_lit.data import mnist, sample
+from mnist_lit.errors import InputError, printable
+from mnist_lit.export.safetensors import PRETRAINED
+from mnist_lit.files import atomic_write
+
+BATCH = 256  # pictures that are held in memory at once
+SHOWN = 100  # pictures in the figure
+UNSURE = 0.6
+
+
+class Prediction(NamedTuple):
+    """What a network makes of one picture."""
+
+    file: str
+    label: str
+    probability: float
+    runner_up: str
+    runner_up_probability: float
+    note: str
+
+
+def predict(
+    paths: Iterable[str | Path],
+    checkpoint: str | Path = PRETRAINED,
+    *,
+    broken: Callable[[InputError], None] | None = None,
+) -> Iterator[Prediction]:
+    """Yield what a checkpoint's network makes of picture files, one after the other.
+
+    Args:
+        paths: PNG, JPEG, BMP, WebP or TIFF files; `pictures.read` says what becomes of them.
+        checkpoint: A file that `fit`, `import-keras` or `export --format safetensors` wrote. By
+            default the weights that come with the package.
+        broken: Called with the error of each file that cannot be read; by default it is raised.
+
+    Raises:
+        InputError: The checkpoint or a picture cannot be read.
+    """
+    network, values = checkpoints.load_network(checkpoint)
+    named = _named(paths, broken)
+    for prediction, _ in _predict(network, values["class_names"], named):
+        yield prediction
+
+
+def _named(
+    paths: Iterable[str | Path], broken: Callable[[InputError], None] | None
+) -> Iterator[tuple[str, pictures.Picture]]:
+    for path in paths:
+        try:
+            yield str(path), pictures.read(path)
+        except InputError as error:
+            if broken is None:
+                raise
+            broken(error)
+
+
+def _predict(
+    network: nn.Module, class_names: Sequence[str], named: Iterable[tuple[str, pictures.Picture]]
+) -> Iterator[tuple[Prediction, pictures.Picture]]:
+    named = iter(named)
+    while batch := list(islice(named, BATCH)):
+        images = torch.from_numpy(np.stack([picture.image for _, picture in batch]))
+        with torch.inference_mode():
+            probabilities = network(images.unsqueeze(1) / 255).exp()
+        found, labels = probabilities.topk(2)
+        for (file, picture), (best, second), (label, other) in zip(
+            batch, found.tolist(), labels.tolist(), strict=True
+        ):
+            unsure = "unsure" if best < UNSURE else ""
+            note = ", ".join(filter(None, (picture.note, unsure)))
+            names = class_names[label], class_names[other]
+            yield Prediction(file, names[0], best, names[1], second, note), picture
+
+
+def expand(arguments: Sequence[str]) -> list[str]:
+    """Return the files that the arguments mean: files, folders of pictures, patterns.
+
+    Raises:
+        InputError: A folder holds no picture, or nothing fits a pattern.
+    """
+    files: list[str] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found = [
+                str(file)
+                for file in sorted(path.rglob("*"))
+                if file.suffix.lower() in pictures.SUFFIXES
+                and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            ]
+        elif not path.exists() and glob.has_magic(argument):
+            found = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 absolute ones too
+        else:
+            found = [argument]
+        if not found:
+            raise InputError(
+                f"{argument} holds no picture: give PNG, JPEG, BMP, WebP or TIFF files"
+            )
+        files += found
+    return files
+
+
+def _parse(args: list[str]) -> argparse.Namespace:
+    parser = ArgumentParser(
+        "predict", "Predict the digits in pictures: dark ink on light or light on dark."
+    )
+    parser.add_argument("pictures", nargs="*", metavar="IMAGE", help="a file, folder or pattern")
+    parser.add_argument(
+        "--ckpt_path",
+        help="`best` (default) or `last` of the newest run, `pretrained` (the default where there "
+        "is no run), or a path",
+    )
+    parser.add_argument("--output", help="also write the table to this .csv or .json file")
+    parser.add_argument("--show", help="draw what the network saw into this .png file")
+    parser.add_argument(
+        "--test-image", type=int, metavar="N", help="the test set's image N, from 0"
+    )
+    parser.add_argument(
+        "--data.data_dir",
+        dest="data_dir",
+        default=os.environ.get("MNIST_LIT_DATA_DIR") or "data",
+        help="folder that holds MNIST/raw, for --test-image",
+    )
+    options = parser.parse_args(args)
+    if bool(options.pictures) == (options.test_image is not None):
+        parser.error("give pictures, or --test-image N")
+    for name, suffixes in (("output", (".csv", ".json")), ("show", (".png",))):
+        value = getattr(options, name)
+        if value is not None and (Path(value).suffix not in suffixes or Path(value).is_dir()):
+            parser.error(f"--{name} {value!r} must be a file that ends in {' or '.join(suffixes)}")
+    return options
+
+
+def command(args: list[str]) -> int:
+    """Print a table of predictions; return 2 where a picture could not be read, else 0."""
+    options = _parse(args)
+    checkpoint = runs.find_checkpoint(options.ckpt_path, Path("runs"), or_pretrained=True)
+    network, values = checkpoints.load_network(checkpoint)
+    failures = 0
+
+    def broken(error: InputError) -> None:
+        nonlocal failures
+        failures += 1
+        print(printable(f"error: {error}"), file=sys.stderr)
+
+    if options.test_image is None:
+        files = expand(options.pictures)
+        named = _named(files, broken)
+    else:
+        named = iter([_test_image(options.test_image, values["dataset"], options.data_dir)])
+        files = ["test image 00000"]
+    width = min(
+        max(len(printable(file)) for file in files), shutil.get_terminal_size().columns - 50
+    )
+    table: list[Prediction] = []
+    shown: list[tuple[Prediction, Any]] = []
+    for prediction, picture in _predict(network, values["class_names"], named):
+        if not table:
+            print(_line(Prediction._fields, width))
+        cells = [f"{cell:.4f}" if isinstance(cell, float) else cell for cell in prediction]
+        print(_line(cells, width))
+        table.append(prediction)
+        if options.show and len(shown) < SHOWN:
+            shown.append((prediction, picture.image))
+    if options.output:
+        _write(Path(options.output), table)
+    if shown:
+        _draw(Path(options.show), shown)
+    return 2 if failures else 0
+
+
+def _test_image(n: int, dataset: str, data_dir: str) -> tuple[str, pictures.Picture]:
+    """Return an image of the test set that belongs to the checkpoint, named by its label."""
+    if dataset == sample.NAME:
+        images, labels = sample.load()["test"]
+    else:
+        try:
+            mnist.ensure(data_dir)
+        except mnist.Unavailable as error:
+            raise mnist.Unavailable(mnist.missing_message(data_dir, str(error))) from error
+        images, labels = mnist.load(data_dir, train=False)
+    if not 0 <= n < len(images):
+        raise InputError(f"--test-image {n} is not there: {dataset} has 0 to {len(images) - 1}")
+    return f"test image {n}", pictures.Picture(images[n, 0].numpy(), f"labelled {labels[n]}")
+
+
+def _line(cells: Iterable[str], width: int) -> str:
+    file, label, probability, other, its, note = map(printable, cells)
+    columns = f"{file:<{width}}  {label:>5}  {probability:>11}  {other:>9}  {its:>21}  {note}"
+    return columns.rstrip()
+
+
+def _write(path: Path, table: Sequence[Prediction]) -> None:
+    if path.suffix == ".json":
+        text = json.dumps([row._asdict() for row in table], indent=2) + "\n"
+    else:
+        lines = io.StringIO(newline="")
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerows([Prediction._fields, *table])
+        text = lines.getvalue()
+    with atomic_write(path) as file:
+        file.write(text.encode(errors="surrogateescape"))
+
+
+def _draw(path: Path, shown: Sequence[tuple[Prediction, Any]]) -> None:
+    from matplotlib.figure import Figure  # a second, and few calls need it
+
+    columns = min(len(shown), 10)
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(max(1.2 * columns, 2.4), 1.5 * rows), layout="constrained")
+    for axes, (prediction, image) in zip(
+        figure.subplots(rows, columns, squeeze=False).flat, shown, strict=False
+    ):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{prediction.label}  {prediction.probability:.2f}", fontsize=9)
+    for axes in figure.axes:
+        axes.set_axis_off()
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=150)

@@ -1,0 +1,202 @@
+"""`predict`, by its command line and as a function."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import SHORT, Command
+from mnist_lit import predict
+from mnist_lit.data import mnist, sample
+
+COLUMNS = ["file", "label", "probability", "runner_up", "runner_up_probability", "note"]
+
+
+@pytest.fixture
+def digits() -> list[int]:
+    """Files 0.png to 19.png of test digits of the sample; returns their labels."""
+    images, labels = sample.load()["test"]
+    for i in range(20):
+        Image.fromarray(255 - images[50 * i, 0].numpy()).resize((140, 140)).save(f"{i}.png")
+    return labels[::50].tolist()
+
+
+def test_table(command: Command, digits: list[int]) -> None:
+    answer = command("predict", "0.png", "2.png", "4.png")
+    assert (answer.code, answer.err) == (0, "")
+    first, header, *rows = answer.out.splitlines()
+    assert "no run in runs" in first and "come with the package" in first
+    assert header.split() == COLUMNS
+    assert [row.split()[:2] for row in rows] == [[f"{i}.png", str(digits[i])] for i in (0, 2, 4)]
+    for row in rows:
+        _, _, probability, _, other = row.split()[:5]
+        assert 0.6 < float(probability) <= 1 and 0 <= float(other) < 0.4
+
+
+def test_function_and_files(command: Command, digits: list[int]) -> None:
+    files = [f"{i}.png" for i in range(20)]
+    found = list(predict(files))
+    assert (
+        np.mean([row.label == str(label) for row, label in zip(found, digits, strict=True)]) > 0.9
+    )
+    for output in ("table.csv", "table.json"):
+        assert command("predict", *files, "--output", output).code == 0
+    rows = json.loads(Path("table.json").read_text())
+    assert [list(row) for row in rows] == [COLUMNS] * 20
+    assert rows == [row._asdict() for row in found]
+    with Path("table.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["file"] for row in table] == files and list(table[0]) == COLUMNS
+    assert float(table[0]["probability"]) == rows[0]["probability"]
+
+
+def test_folders_and_patterns(command: Command, digits: list[int]) -> None:
+    Path("shots/inner").mkdir(parents=True)
+    Path("0.png").rename("shots/b.png")
+    Path("2.png").rename("shots/inner/a.PNG")
+    Path("shots/.hidden.png").write_text("")
+    Path("shots/notes.txt").write_text("")
+    answer = command("predict", "shots", "1?.png", "--ckpt_path", "pretrained")
+    assert answer.code == 0
+    files = [line.split()[0] for line in answer.out.splitlines()[1:]]
+    assert files == ["shots/b.png", "shots/inner/a.PNG", *(f"{i}.png" for i in range(10, 20))]
+    Path("empty").mkdir()
+    for argument in ("empty", "*.gif"):
+        answer = command("predict", argument)
+        assert answer.code == 2 and answer.err.startswith(f"error: {argument} holds no picture")
+
+
+def test_broken_file_is_named_and_the_others_predicted(command: Command, digits: list[int]) -> None:
+    Path("4.png").write_bytes(Path("4.png").read_bytes()[:60])
+    answer = command("predict", "2.png", "4.png", "none.png", "6.png", "--output", "table.json")
+    assert answer.code == 2
+    assert [line.split()[1] for line in answer.err.splitlines()] == ["4.png", "none.png"]
+    assert all(line.startswith("error: ") for line in answer.err.splitlines())
+    assert [row["file"] for row in json.loads(Path("table.json").read_text())] == ["2.png", "6.png"]
+
+
+def test_what_is_no_digit_is_flagged(command: Command) -> None:
+    Image.new("L", (50, 50), 255).save("blank.png")
+    page = np.full((60, 60), 255, np.uint8)
+    page[1:-1, 1:-1] = 0
+    Image.fromarray(page).save("ink.png")
+    answer = command("predict", "blank.png", "ink.png")
+    blank, ink = answer.out.splitlines()[-2:]
+    assert answer.code == 0 and "blank: no ink found" in blank and "almost all ink" in ink
+
+
+def test_unsure(command: Command, digits: list[int]) -> None:
+    """A network that has seen one batch is sure of nothing, and its answers say so."""
+    command("fit", *SHORT, "--trainer.max_epochs", 1, "--trainer.limit_train_batches", 1)
+    answer = command("predict", "0.png")
+    assert answer.code == 0 and answer.out.splitlines()[-1].endswith("unsure")
+
+
+def test_run_comes_first(command: Command, digits: list[int]) -> None:
+    command("fit", *SHORT, "--trainer.max_epochs", 1)
+    answer = command("predict", "0.png")
+    assert answer.code == 0 and "no run" not in answer.out
+    other = command("predict", "0.png", "--ckpt_path", "last")
+    assert other.out == answer.out
+    assert command("predict", "0.png", "--ckpt_path", "none.ckpt").code == 2
+
+
+def test_image_of_the_sample(command: Command) -> None:
+    command("fit", *SHORT, "--trainer.max_epochs", 1)
+    answer = command("predict", "--test-image", 0, "--show", "seen.png")
+    assert answer.code == 0 and "labelled 0" in answer.out
+    with Image.open("seen.png") as picture:
+        assert picture.width > 100
+    answer = command("predict", "--test-image", 1000)
+    assert answer.code == 2 and "mnist-sample-5k has 0 to 999" in answer.err
+
+
+@pytest.mark.mnist
+def test_image_of_mnist(command: Command, mnist_dir: Path) -> None:
+    """The notebook's prediction: the first image of the test set is a 7."""
+    answer = command("predict", "--test-image", 0, "--data.data_dir", mnist_dir)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[-1].split()[3] == "7" and "labelled 7" in answer.out
+    # A written image gives the very probabilities that the test set's own gives.
+    images, _ = mnist.load(str(mnist_dir), train=False)
+    Image.fromarray(images[0, 0].numpy()).save("seven.png")
+    again = command("predict", "seven.png").out.splitlines()[-1].split()
+    assert again[1:5] == answer.out.splitlines()[-1].split()[3:7]
+
+
+def test_no_mnist_to_take_an_image_from(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import MNIST
+
+    monkeypatch.setattr(MNIST, "mirrors", [])
+    answer = command("predict", "--test-image", 0)
+    assert answer.code == 1 and "train-images-idx3-ubyte" in answer.err
+
+
+def test_show(command: Command, digits: list[int]) -> None:
+    assert command("predict", *(f"{i}.png" for i in range(12)), "--show", "seen.png").code == 0
+    with Image.open("seen.png") as image:
+        picture = np.asarray(image.convert("L"))
+    # Twelve dark tiles in two rows of ten.
+    dark = picture < 40
+    assert dark.mean() > 0.2
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("predict", "give pictures, or --test-image N"),
+        ("predict a.png --test-image 0", "give pictures, or --test-image N"),
+        ("predict a.png --output table.txt", "must be a file that ends in .csv or .json"),
+        ("predict a.png --show table.jpg", "must be a file that ends in .png"),
+        ("predict a.png --ckpt last", "unrecognized arguments: --ckpt"),
+        ("predict --test-image x", "invalid int value"),
+    ],
+)
+def test_wrong_options(command: Command, line: str, part: str) -> None:
+    answer = command(*line.split())
+    assert answer.code == 2 and part in answer.err and answer.err.count("\n") == 1
+
+
+def test_strange_names(command: Command, digits: list[int]) -> None:
+    """Escape sequences and bytes that are no text neither reach the terminal nor end the run."""
+    strange = ["new\nline.png", "\x1b[31mred.png", os.fsdecode(b"latin-\xe9.png"), "-dash.png"]
+    for i, name in enumerate(strange):
+        Path(f"{i}.png").rename(name)
+    for output in ("table.csv", "table.json"):
+        answer = command("predict", "--output", output, "--", *strange)
+        assert (answer.code, answer.err) == (0, "")
+        assert "\x1b" not in answer.out and "new\\nline.png" in answer.out
+    assert b"latin-\xe9.png" in Path("table.csv").read_bytes()
+    answer = command("predict", "\x1b[31mnone.png")
+    assert answer.code == 2 and "\x1b" not in answer.err
+
+
+def test_imports_no_lightning(digits: list[int]) -> None:
+    code = (
+        "import sys; from mnist_lit.cli import main; code = main(['predict', '0.png']); "
+        "heavy = {'lightning', 'torchvision', 'matplotlib', 'mlxtend', 'h5py'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_memory_stays_bounded(digits: list[int]) -> None:
+    """Pictures are read as they are needed: a batch at once, not all."""
+    alive = 0
+
+    def paths() -> Iterator[str]:  # counts how far ahead it is asked
+        nonlocal alive
+        for _ in range(2_000):
+            alive += 1
+            yield "0.png"
+
+    for i, _ in enumerate(predict(paths())):
+        assert alive - i <= 256
+    assert alive == 2_000

@@ -1,0 +1,214 @@
+"""`report`: what the page says, and what a browser makes of it."""
+
+import json
+import re
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from conftest import SHORT, Command
+from mnist_lit import figures, report
+from mnist_lit.errors import InputError
+from mnist_lit.runs import Run
+
+RUN = Path("runs/mnist/version_0")
+PAGE = RUN / "report.html"
+NAMES = {"architecture", "confusion-matrix", "curves", "feature-maps", "filters", "worst-errors"}
+pytestmark = pytest.mark.draws
+
+
+def size(path: Path) -> tuple[int, int]:
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    return width, height
+
+
+def row(epoch: int, val_loss: float | None) -> dict[str, Any]:
+    return {"epoch": epoch, "val_loss": val_loss, "seconds": 10.0}
+
+
+def test_early_stop() -> None:
+    losses = [0.5, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.1]
+    rows = [row(i, loss) for i, loss in enumerate(losses, 1)]
+    assert report.early_stop(rows) == {"epoch": 7, "epochs": 2, "seconds": 20.0}
+    assert report.early_stop(rows[:7]) is None  # it ended there anyway
+    assert report.early_stop(rows[:4]) is None
+    assert report.early_stop([row(1, None)]) is None
+
+
+def test_fit_writes_it(command: Command) -> None:
+    answer = command("fit", *SHORT, "--trainer.max_epochs", 3)
+    assert (answer.code, answer.err) == (0, "")
+    assert f"see   {PAGE}" in answer.out
+    assert {path.stem for path in (RUN / "figures").iterdir()} == NAMES
+    for path in (RUN / "figures").iterdir():
+        assert min(size(path)) > 400
+    text = PAGE.read_text("utf-8")
+    summary = json.loads((RUN / "summary.json").read_text())
+    assert "This is not MNIST but mnist-sample-5k" in text
+    assert f"{summary['best']['test_accuracy']:.4f}" in text
+    assert f"On validation it is epoch <strong>{summary['best_epoch']}</strong> of 3" in text
+    assert "batch_size: 32" in text and f"seed {summary['seed']}" in text
+    assert re.findall(r"(?:src|href)=\"(?!data:image/png;base64,)", text) == []
+    # TensorBoard shows the same files.
+    events = EventAccumulator(str(RUN), size_guidance={"images": 0}).Reload()
+    assert set(events.Tags()["images"]) == NAMES
+    shown = events.Images("curves")[0].encoded_image_string
+    assert shown == (RUN / "figures" / "curves.png").read_bytes()
+
+
+@pytest.fixture
+def trained(command: Command, monkeypatch: pytest.MonkeyPatch) -> Run:
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write", lambda run, data=None: {})
+        command("fit", *SHORT, "--trainer.max_epochs", 2)
+    assert not PAGE.exists()
+    return Run(RUN)
+
+
+def test_command(command: Command, trained: Run) -> None:
+    answer = command("report")
+    assert (answer.code, answer.out, answer.err) == (0, f"{PAGE}\n", "")
+    light = (RUN / "figures" / "curves.png").read_bytes()
+    assert command("report", RUN, "--style", "dark").code == 0
+    assert (RUN / "figures" / "curves.png").read_bytes() != light
+    Path("elsewhere").mkdir()
+    shutil.move(RUN, "elsewhere/moved")
+    assert command("report", "elsewhere/moved").code == 0
+
+
+def test_run_that_was_killed(command: Command, trained: Run) -> None:
+    trained.summary.unlink()
+    assert command("report").code == 0
+    text = PAGE.read_text("utf-8")
+    assert "this run has not ended" in text and "test accuracy, best epoch" in text
+
+
+def test_without_validation(command: Command) -> None:
+    options = ("--data.val_split", 0, "--trainer.max_epochs", 1)
+    assert command("fit", *SHORT, *options).code == 0
+    text = PAGE.read_text("utf-8")
+    assert "Nothing was validated in this run" in text and "test accuracy, last epoch" in text
+
+
+def test_without_the_test_images(
+    command: Command, trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*args: Any) -> Any:
+        raise InputError("MNIST is gone")
+
+    monkeypatch.setattr(report, "_test_images", gone)
+    assert command("report").code == 0
+    text = PAGE.read_text("utf-8")
+    assert "Without test figures: MNIST is gone" in text and "Confusion" not in text
+    assert (RUN / "figures" / "architecture.png").is_file()
+
+
+def test_fault_while_drawing_costs_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> Any:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(figures, "curves", broken)
+    answer = command("fit", *SHORT, "--trainer.max_epochs", 1)
+    assert answer.code == 0 and answer.err == ""
+    again = f"`python -m mnist_lit report {RUN}` tries again"
+    assert f"warning: no report was drawn (no ink): {again}" in answer.out
+    assert (RUN / "summary.json").is_file() and not PAGE.exists()
+
+
+def test_wrong_input(command: Command, trained: Run) -> None:
+    assert "is no run" in command("report", "none").err
+    assert "two runs or more" in command("report", "--compare", RUN).err
+    assert "ends in .html" in command("report", "--compare", RUN, RUN, "--output", "x.txt").err
+    assert "--output names the page" in command("report", "--output", "x.html").err
+    trained.metrics.write_text("epoch\nx\n")
+    answer = command("report")
+    assert answer.code == 2 and f"{trained.metrics} cannot be read" in answer.err
+    trained.metrics.write_text("epoch,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds\n")
+    answer = command("report")
+    assert answer.code == 2 and "has finished no epoch" in answer.err
+
+
+def test_markup_in_a_configuration_is_text(command: Command, trained: Run) -> None:
+    config = trained.config.read_text()
+    trained.config.write_text(config.replace("name: mnist", "name: <script>alert(1)</script>"))
+    assert command("report").code == 0
+    assert "<script>" not in PAGE.read_text() and "&lt;script&gt;" in PAGE.read_text()
+
+
+def test_compare(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "write", lambda run, data=None: {})
+    for seed in (0, 1, 2):
+        options = ("--seed_everything", seed, "--name", "a", "--trainer.max_epochs", 1)
+        command("fit", *SHORT, *options)
+    command("fit", *SHORT, "--model.lr", 0.002, "--name", "b", "--trainer.max_epochs", 1)
+    runs = [f"runs/a/version_{i}" for i in range(3)] + ["runs/b/version_0"]
+    answer = command("report", "--compare", *runs)
+    assert (answer.code, answer.err) == (0, "")
+    last = [
+        json.loads(Path(run, "summary.json").read_text())["last"]["test_accuracy"]
+        for run in runs[:3]
+    ]
+    mean = sum(last) / 3
+    sd = (sum((value - mean) ** 2 for value in last) / 2) ** 0.5
+    assert f"3 runs differ in the seed alone: test accuracy {mean:.4f} ± {sd:.4f}" in answer.out
+    text = Path("runs/compare.html").read_text("utf-8")
+    assert "<td>model.lr</td><td>0.001</td><td>0.001</td><td>0.001</td><td>0.002</td>" in text
+    assert "<td>seed_everything</td><td>0</td><td>1</td><td>2</td><td>0</td>" in text
+    assert "data.batch_size" not in text
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; `.ci/run` installs it and refuses a skip."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("page", ["report", "compare"])
+def test_in_a_browser(command: Command, trained: Run, browser: Browser, page: str) -> None:
+    if page == "report":
+        assert command("report").code == 0
+        file = PAGE
+    else:
+        assert command("report", "--compare", RUN, RUN).code == 0
+        file = Path("runs/compare.html")
+    grounds = set()
+    for scheme in ("light", "dark"):
+        for width in (390, 1280):
+            tab, said = opened(browser, file, scheme, width)
+            # The page itself and pictures inside it are all that is asked for.
+            assert [line for line in said[1:] if not line.startswith("data:image/png")] == []
+            assert tab.evaluate("document.documentElement.scrollWidth") == width
+            grounds.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
+            seen = tab.locator("img:visible")
+            assert seen.count() == (len(NAMES) if page == "report" else 1)
+            for i in range(seen.count()):
+                assert seen.nth(i).get_attribute("class") == scheme
+                assert seen.nth(i).evaluate("image => image.naturalWidth") > 400
+                assert seen.nth(i).get_attribute("alt")
+            tab.close()
+    assert grounds == {"rgb(255, 255, 255)", "rgb(21, 25, 30)"}
+
+
+def opened(browser: Browser, file: Path, scheme: Any, width: int) -> tuple[Page, list[str]]:
+    """Open a file; return the page, and its requests, errors and console lines."""
+    said: list[str] = []
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.on("request", lambda request: said.append(request.url[:40]))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(file.absolute().as_uri())
+    return page, said
