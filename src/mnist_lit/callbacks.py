@@ -57,7 +57,9 @@ class Recorder(Checkpoint):
             self.run = self._given or runs.create(self._root, self._name)
             self.run.summary.unlink(missing_ok=True)  # it spoke of fewer epochs
             self.run.write_config(self._config)
-        self.run = trainer.strategy.broadcast(self.run if trainer.is_global_zero else None)
+        run = trainer.strategy.broadcast(self.run if trainer.is_global_zero else None)
+        assert run is not None
+        self.run = run
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

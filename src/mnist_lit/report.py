@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 import yaml
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from mnist_lit import checkpoints, evaluation, figures, process
 from mnist_lit.data import sample
@@ -102,7 +103,7 @@ def write(
     drawn: dict[str, dict[str, bytes]] = {name: {} for name in draw}
     for which in figures.STYLES:
         with figures.styled(which) as colours:
-            for name, make in draw.items():
+            for name, make in tqdm(draw.items(), f"drawing, {which}", leave=False, disable=None):
                 drawn[name][which] = _png(make(colours))
     for name, pictures in drawn.items():
         with atomic_write(run.folder / "figures" / f"{name}.png") as file:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from conftest import SHORT, Command
@@ -62,6 +64,23 @@ def test_truncated(written: Path, size: int) -> None:
     written.write_bytes(written.read_bytes()[:size])
     with pytest.raises(InputError, match="is not a whole safetensors file"):
         checkpoints.read(written)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damaged(data: st.DataObject) -> None:
+    """Whatever is wrong with a file, above all its header, it is read or refused in one line."""
+    whole = bytearray(safetensors.PRETRAINED.read_bytes())
+    header = int.from_bytes(whole[:8], "little") + 8
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, header + 20))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del whole[data.draw(st.integers(0, len(whole))) :]
+    FILE.write_bytes(whole)
+    try:
+        checkpoints.load_network(FILE)
+    except InputError as error:
+        assert str(error).startswith(f"{FILE} is ") and "\n" not in str(error)
 
 
 def test_file_of_another_program() -> None:
