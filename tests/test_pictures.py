@@ -204,6 +204,13 @@ def test_almost_all_ink() -> None:
     assert pictures.read("ink.png").note == "almost all ink"
 
 
+def test_two_characters() -> None:
+    page = np.full((100, 200), 255, np.uint8)
+    page[20:80, 30:40] = page[20:80, 150:160] = 0
+    Image.fromarray(page).save("eleven.png")
+    assert pictures.read("eleven.png").note == "more than one character?"
+
+
 def png(width: int, height: int) -> bytes:
     """A PNG of black pixels, whose size is what its header says."""
 

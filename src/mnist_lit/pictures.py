@@ -164,6 +164,8 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
         note = "almost all ink"
     elif high < 4 * noise:
         note = "hardly any contrast"
+    elif kept.sum() > 1 and chosen[_box(chosen)].shape[1] > 1.4 * chosen[_box(chosen)].shape[0]:
+        note = "more than one character?"
     return ink.astype(np.float32), note
 
 
