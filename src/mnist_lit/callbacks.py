@@ -57,6 +57,7 @@ class Recorder(Checkpoint):
             self.run = self._given or runs.create(self._root, self._name)
             self.run.summary.unlink(missing_ok=True)  # it spoke of fewer epochs
             self.run.write_config(self._config)
+            self.run.probe()  # now, not at the end of the first epoch
         run = trainer.strategy.broadcast(self.run if trainer.is_global_zero else None)
         assert run is not None
         self.run = run

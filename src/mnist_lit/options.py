@@ -17,7 +17,7 @@ from mnist_lit.data import mnist, sample
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import InputError
 from mnist_lit.module import MNISTModule
-from mnist_lit.parser import Parser
+from mnist_lit.parser import Parser, refuse_excess
 from mnist_lit.progress import TrainingProgress
 
 # Options of the module that follow from the data set.
@@ -115,6 +115,7 @@ class CLI(LightningCLI):
         parser.link_arguments("data.preprocessing", "model.preprocessing", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        refuse_excess(args)
         try:
             self.config = parser.parse_args(args)
         except (UnicodeDecodeError, RecursionError, OSError) as error:
@@ -179,7 +180,13 @@ class CLI(LightningCLI):
     def _recorded(self, explicit: Mapping[str, Any], free: set[str]) -> dict[str, Any]:
         """Read the configuration in the checkpoint; refuse options that contradict it."""
         assert self.checkpoint is not None
-        content = checkpoints.read(self.checkpoint)
+        try:
+            content = checkpoints.read(self.checkpoint)
+        except InputError as error:
+            whole = runs.newest_whole(self.checkpoint) if self.checkpoint.is_file() else None
+            if whole is None:
+                raise
+            raise InputError(f"{error}; the newest whole one is {whole}") from error
         hyper_parameters: dict[str, Any] = content["hyper_parameters"]
         self.dataset = hyper_parameters["dataset"]
         self.epochs_done = content["epoch"] + 1

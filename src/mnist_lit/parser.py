@@ -1,9 +1,12 @@
 """The parser of options and configurations: safe, and with errors of one line."""
 
 import difflib
+import os
 import re
+from collections.abc import Sequence
 from typing import NoReturn
 
+import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -12,6 +15,44 @@ from mnist_lit.errors import InputError
 # A configuration may come from a stranger: it names classes, and naming one imports its module.
 ALLOWED_IMPORTS = ["mnist_lit", "lightning.pytorch", "torch.optim"]
 set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_IMPORTS)
+
+
+MAX_CONFIG = 1_000_000  # bytes; a run's own has two thousand
+MAX_DEPTH = 50
+
+
+def refuse_excess(args: Sequence[str]) -> None:
+    """Refuse configuration files that would take a YAML reader minutes or exhaust its stack.
+
+    Raises:
+        InputError: A file is too large, nested too deep, or multiplies itself by aliases.
+    """
+    following = zip(args, [*args[1:], ""], strict=True)
+    given = [after for arg, after in following if arg == "--config"]
+    given += [arg.removeprefix("--config=") for arg in args if arg.startswith("--config=")]
+    for name in filter(os.path.isfile, given):
+        if os.stat(name).st_size > MAX_CONFIG:  # noqa: PTH116 the name may be anything
+            raise InputError(f"--config {name} is larger than a configuration can be: name another")
+        depth = 0
+        try:
+            with open(name, encoding="utf-8") as file:  # noqa: PTH123
+                for token in yaml.scan(file):
+                    depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+                    if isinstance(token, yaml.AliasToken) or depth > MAX_DEPTH:
+                        raise InputError(
+                            f"--config {name} is nested too deep or uses aliases: write it plainly"
+                        )
+        except (yaml.YAMLError, UnicodeDecodeError):
+            return  # the parser says it better
+
+
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
 class Parser(LightningArgumentParser):

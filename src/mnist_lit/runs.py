@@ -44,6 +44,17 @@ class Run:
             self.folder.parent.rmdir()
             self.folder.parent.parent.rmdir()
 
+    def probe(self) -> None:
+        """Write a file where checkpoints will be written, and delete it.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        path = self.checkpoints / ".probe"
+        with atomic_write(path):
+            pass
+        path.unlink()
+
     def write_config(self, config: Mapping[str, Any]) -> None:
         with atomic_write(self.config) as file:
             file.write(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).encode())
@@ -118,6 +129,15 @@ def run_of(checkpoint: Path) -> Run | None:
     run = Run(folder)
     inside = checkpoint.absolute().parent == run.checkpoints.absolute() and run.config.is_file()
     return run if inside else None
+
+
+def newest_whole(damaged: Path) -> Path | None:
+    """Return the youngest readable checkpoint beside a damaged one of the same run."""
+    epochs = {}
+    for path in damaged.parent.glob("*.ckpt"):
+        with contextlib.suppress(InputError):
+            epochs[path] = checkpoints.read(path)["epoch"]
+    return max(epochs, key=lambda path: epochs[path], default=None)
 
 
 def find_checkpoint(which: str | None, root: Path, *, or_pretrained: bool = False) -> Path:

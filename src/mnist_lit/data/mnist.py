@@ -7,6 +7,7 @@ the files in the published archives.
 import gzip
 import hashlib
 import http.client
+import shutil
 import sys
 import textwrap
 import threading
@@ -123,6 +124,13 @@ def _mend(data_dir: str) -> None:
 
     md5s, mirrors = dict(MNIST.resources), list(MNIST.mirrors)
     wrong = problems(data_dir)  # again: another run may have fetched them while this one waited
+    need = sum(FILES[name][0] for name in wrong)
+    free = shutil.disk_usage(folder(data_dir)).free
+    if free < need:
+        raise RunError(
+            f"{folder(data_dir)} has {free / 1e6:.0f} MB left and MNIST needs {need / 1e6:.0f}: "
+            "make room, or name another folder by --data.data_dir"
+        )
     for name in wrong:
         reasons = []
         for mirror in list(mirrors):
