@@ -1,5 +1,6 @@
 # make fit    train the notebook's model; options: make fit ARGS="--config configs/quick.yaml"
 # make test   lint, types and all tests
+# make test-faults  the slower tests of docs/faults.md
 # make lint   lint and types alone
 # make format
 # make weights train the packaged weights again (in about 10 minutes)
@@ -7,13 +8,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: fit test lint format lock weights
+.PHONY: fit test test-faults lint format lock weights
 
 fit: .venv/installed
 	$(BIN)/python -m mnist_lit fit $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)
+
+test-faults: .venv/installed
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -164,7 +164,7 @@ def test_checkpoint_folder_that_cannot_be_written(command: Command) -> None:
     """Said before an epoch is trained."""
     command("fit", *SHORT, "--trainer.max_epochs", 1)
     (RUN / "checkpoints").chmod(0o555)
-    args = (*FIT, "--ckpt_path", "last", "--trainer.max_epochs", "3")
+    args: tuple[str, ...] = (*FIT, "--ckpt_path", "last", "--trainer.max_epochs", "3")
     if os.geteuid() == 0:  # whom no permission stops, but for this
         args = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", *args)
     with start(*args) as process:

@@ -2,10 +2,14 @@
 
 import gzip
 import hashlib
+import json
 import os
 import random
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +22,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
+from conftest import Command
 from mnist_lit.data import mnist
 from mnist_lit.errors import InputError, RunError
 
@@ -273,6 +278,46 @@ DAMAGE = pytest.mark.parametrize(
     ],
     ids=["truncated", "empty", "flipped"],
 )
+
+
+def header(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}I", *numbers)
+
+
+IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (IMAGES, lambda content: content[:-1]),
+        (IMAGES, lambda content: b""),
+        (IMAGES, lambda content: b"<html>log in</html>"),
+        (IMAGES, lambda content: header(2049, 10_000, 28, 28) + content[16:]),
+        (IMAGES, lambda content: header(2051, 7_656, 32, 32) + content[16:]),
+        (IMAGES, lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]),
+        (LABELS, lambda content: header(2049, 9_997) + content[8:-3]),
+        (LABELS, lambda content: content[:8] + bytes([77]) + content[9:]),
+    ],
+    ids=["truncated", "empty", "html", "magic", "32x32", "flipped", "fewer-labels", "label-77"],
+)
+def test_damage_of_the_real_files_stops_training(
+    command: Command, mnist_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: Any
+) -> None:
+    monkeypatch.setattr(MNIST, "mirrors", [])
+    RAW.mkdir(parents=True)
+    for path in (mnist_dir / "MNIST" / "raw").iterdir():
+        if path.name in mnist.FILES:
+            (RAW / path.name).symlink_to(path)
+    (RAW / name).unlink()
+    (RAW / name).write_bytes(damage((mnist_dir / "MNIST" / "raw" / name).read_bytes()))
+    answer = command("fit", "--trainer.max_epochs", 1)
+    assert answer.code == 1 and answer.err.count("\n") == 1
+    assert answer.err.startswith(f"error: {RAW / name} ") and "replace it, or delete" in answer.err
+    assert not Path("runs").exists()
+
+
 Damage = Callable[[bytes], bytes]
 
 
@@ -318,16 +363,81 @@ def test_damaged_file_that_cannot_be_fetched(
     assert content() == before
 
 
-def test_runs_that_start_together_share_one_download(mirrors: Mirrors) -> None:
+@pytest.mark.parametrize("n", [2, 5])
+def test_runs_that_start_together_share_one_download(mirrors: Mirrors, n: int) -> None:
     def slow(handler: Handler, archive: bytes) -> None:
         time.sleep(0.1)
         good(handler, archive)
 
     mirrors.behaviours["first"] = slow
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(mnist.ensure, ["data"] * 2)) == [None, None]
+    with ThreadPoolExecutor(n) as pool:
+        assert list(pool.map(mnist.ensure, ["data"] * n)) == [None] * n
     assert content() == FILES
     assert mirrors.requests == [f"first/{name}" for name in NAMES]
+
+
+def test_no_room_is_said_before_the_download(
+    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(".")._replace(free=15_999)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(RunError, match=r"has 0 MB left and MNIST needs 0: make room, or name"):
+        mnist.ensure("data")
+    assert mirrors.requests == [] and content() == {}
+
+
+CHILD = """
+import json, sys
+from torchvision.datasets import MNIST
+from mnist_lit.data import mnist
+MNIST.mirrors, MNIST.resources, files = json.load(sys.stdin)
+mnist.FILES = {name: tuple(values) for name, values in files.items()}
+mnist.ensure("data")
+"""
+
+
+@pytest.mark.parametrize("moment", ["download", "extraction"])
+def test_killed_while_it_fetches(mirrors: Mirrors, moment: str) -> None:
+    """Nothing half-fetched stands under a final name, and the next start succeeds."""
+    arrived = threading.Event()
+
+    def hanging(handler: Handler, archive: bytes) -> None:
+        if moment == "download":
+            short(handler, archive)
+            handler.wfile.flush()
+        arrived.set()
+        if moment == "download":
+            handler.server.ended.wait()
+        else:
+            good(handler, archive)
+
+    mirrors.behaviours["first"] = hanging
+    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        json.dump([MNIST.mirrors, MNIST.resources, mnist.FILES], child.stdin)
+        child.stdin.close()
+        assert arrived.wait(60)
+        child.kill()
+    mirrors.behaviours["first"] = good
+    for name, found in content().items():
+        assert name.startswith(".") or found == FILES[name]
+    mnist.ensure("data")
+    assert {name: found for name, found in content().items() if name[0] != "."} == FILES
+
+
+@pytest.mark.mnist
+def test_read_only_data_folder_works(mnist_dir: Path) -> None:
+    raw = Path("data/MNIST/raw")
+    shutil.copytree(mnist_dir / "MNIST" / "raw", raw)
+    for folder in (raw, raw.parent, Path("data")):
+        folder.chmod(0o555)
+    args: list[str] = [sys.executable, "-m", "mnist_lit", "test", "--ckpt_path", "pretrained"]
+    if os.geteuid() == 0:  # whom no permission stops, but for this
+        args = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *args]
+    done = subprocess.run(args, capture_output=True, text=True, check=False)
+    for folder in (Path("data"), raw.parent, raw):
+        folder.chmod(0o755)
+    assert (done.returncode, done.stderr) == (0, "") and "n           10000" in done.stdout
 
 
 def test_full_disk(mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch) -> None:
