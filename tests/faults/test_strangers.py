@@ -49,17 +49,13 @@ def checkpoint(**changes: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("name", ["test", "predict", "export"])
-def test_class_path_in_a_checkpoint(command: Command, name: str, trick: dict[str, Any]) -> None:
+def test_class_path_in_a_checkpoint(command: Command, trick: dict[str, Any]) -> None:
     torch.save(checkpoint(**trick), "bad.ckpt")
-    args: dict[str, tuple[object, ...]] = {
-        "test": ("--data.source", "sample"),
-        "predict": ("none.png",),
-        "export": ("--format", "h5", "--data.source", "sample"),
-    }
-    answer = command(name, "--ckpt_path", "bad.ckpt", *args[name])
-    assert answer.code in (0, 1, 2) and answer.err.count("\n") <= 8
-    assert not list(Path().glob("mnist.*")) or answer.code == 0
+    refused(command, "test", "--ckpt_path", "bad.ckpt", "--data.source", "sample")
+    # What needs the network alone looks at nothing else in the file.
+    options = ("--format", "h5", "--data.source", "sample")
+    answer = command("export", "--ckpt_path", "bad.ckpt", *options)
+    assert answer.code == (2 if trick.keys() & {"network", "class_names"} else 0)
 
 
 def test_bomb_in_a_checkpoint(command: Command) -> None:
