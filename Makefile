@@ -3,12 +3,13 @@
 # make test-faults  the slower tests of docs/faults.md
 # make lint   lint and types alone
 # make format
+# make page   write docs/draw.html again
 # make weights train the packaged weights again (in about 10 minutes)
 # make lock   write the versions in constraints.txt; ARGS=--upgrade takes the newest of each
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: fit test test-faults lint format lock weights
+.PHONY: fit test test-faults lint format lock weights page
 
 fit: .venv/installed
 	$(BIN)/python -m mnist_lit fit $(ARGS)
@@ -27,6 +28,10 @@ lint: .venv/installed
 weights: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m mnist_lit fit --config configs/accurate.yaml --name weights
 	$(BIN)/python -m mnist_lit.export.safetensors
+	$(BIN)/python -m mnist_lit.export.html
+
+page: .venv/installed
+	$(BIN)/python -m mnist_lit.export.html
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -428,7 +428,7 @@ def test_diverging_run_keeps_its_last_good_epoch(command: Command) -> None:
     answer = command("fit", *SHORT, EPOCHS, 3, "--model.lr", "1e38", "--name", "wild")
     assert answer.code == 1
     assert "the train loss is nan in epoch 1 at step 2: lower --model.lr" in answer.err
-    assert list(Path("runs/wild/version_0").rglob("*.ckpt")) == []
+    assert not Path("runs/wild").exists()  # it would hide the run that can be tested
     assert (RUN / "checkpoints" / "last.ckpt").read_bytes() == content
 
 

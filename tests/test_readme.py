@@ -74,7 +74,7 @@ def test_commands(command: Command) -> None:
         answer = command(name, *options)
         assert (answer.code, answer.err) == (0, ""), line
         ran += 1
-    assert ran >= 16
+    assert ran >= 17
 
     variables: dict[str, object] = {}
     for code in re.findall(r"```python\n(.*?)```", TEXT, re.S):

@@ -13,7 +13,7 @@ COMMANDS = {
     "validate": "evaluate a checkpoint on its validation images",
     "test": "evaluate a checkpoint on the test images",
     "predict": "tell the digits in your own pictures",
-    "export": "write a checkpoint as safetensors, ONNX, PT2 or Keras files, with a certificate",
+    "export": "write a checkpoint as ONNX, PT2, Keras or safetensors file or web page, certified",
     "import-keras": "turn a Keras file into a checkpoint",
     "samples": "draw training images with their labels",
     "report": "draw a run's figures again and write its report, or compare runs",

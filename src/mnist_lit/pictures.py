@@ -62,7 +62,9 @@ def _decode(path: Path) -> Grey:
         raise InputError(
             f"{path} is not a whole PNG, JPEG, BMP, WebP or TIFF picture: save it again as one"
         ) from error
-    grey.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    if max(grey.size) > SIDE:
+        width, height = (max(round(n * SIDE / max(grey.size)), 1) for n in grey.size)
+        grey = grey.resize((width, height), Image.Resampling.BOX)
     return np.asarray(grey, np.float32)
 
 

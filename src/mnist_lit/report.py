@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -23,6 +22,7 @@ from mnist_lit.files import atomic_write
 from mnist_lit.network import layers
 from mnist_lit.parser import Parser
 from mnist_lit.runs import COLUMNS, Run, newest
+from mnist_lit.templates import template
 
 PATIENCE = 5  # of the early stopping whose saving the report tells
 Rows = Sequence[Mapping[str, Any]]
@@ -108,7 +108,7 @@ def write(
     for name, pictures in drawn.items():
         with atomic_write(run.folder / "figures" / f"{name}.png") as file:
             file.write(pictures[style])
-    page = _template("report.html").render(
+    page = template("report.html").render(
         run=str(run),
         dataset=dataset,
         sample=dataset == sample.NAME,
@@ -176,15 +176,6 @@ def _embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
     }
 
 
-def _template(name: str) -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template(name)
-
-
 def compare(runs: Sequence[Run], output: Path) -> list[dict[str, Any]]:
     """Write a page that shows runs side by side: curves, settings that differ, results.
 
@@ -229,7 +220,7 @@ def compare(runs: Sequence[Run], output: Path) -> list[dict[str, Any]]:
     for style in figures.STYLES:
         with figures.styled(style) as colours:
             pictures[style] = _png(figures.compared(everything, colours))
-    page = _template("compare.html").render(
+    page = template("compare.html").render(
         results=results, differing=differing, means=means, figure=_embedded(pictures)
     )
     with atomic_write(output) as file:

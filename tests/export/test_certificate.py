@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from conftest import SHORT, Command
-from mnist_lit import export_checkpoint, load_checkpoint
+from mnist_lit import checkpoints, export_checkpoint, load_checkpoint
 from mnist_lit.data import mnist, sample
 from mnist_lit.export import certificate, safetensors
 
-ALL = ("safetensors", "onnx", "pt2", "keras", "h5")
+ALL = ("safetensors", "onnx", "pt2", "html", "keras", "h5")
 CHECKPOINT = Path("runs/mnist/version_0/checkpoints/best.ckpt")
 FILES = {"safetensors", "onnx", "pt2", "keras", "h5"}
 
@@ -144,6 +144,14 @@ def shifted(by: float) -> Callable[[Path], Callable[[Tensor], Tensor]]:
     return read
 
 
+def test_network_whose_answers_are_no_numbers(command: Command, trained: Path) -> None:
+    content = checkpoints.read(trained)
+    content["state_dict"]["network.dense2.bias"][3] = float("nan")
+    checkpoints.write(Path("nan.ckpt"), content)
+    answer = command("export", "--ckpt_path", "nan.ckpt", "--format", "h5", "--output", "out")
+    assert answer.code == 1 and "differ by up to nan" in answer.err and names() == set()
+
+
 @pytest.mark.parametrize("by", [2e-5, float("nan")])
 def test_other_answers_leave_no_file(
     command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch, by: float
@@ -188,7 +196,7 @@ def test_network_that_keras_files_cannot_hold(command: Command) -> None:
 def test_wrong_options(command: Command, trained: Path) -> None:
     assert "--format is missing" in command("export").err
     answer = command("export", "--format", "tflite")
-    assert answer.code == 2 and "give safetensors, onnx, pt2, keras, h5" in answer.err
+    assert answer.code == 2 and "give safetensors, onnx, pt2, html, keras, h5" in answer.err
     Path("file").touch()
     answer = command("export", "--format", "h5", "--output", "file")
     assert answer.code == 2 and "--output file is a file" in answer.err

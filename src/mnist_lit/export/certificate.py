@@ -15,7 +15,7 @@ from mnist_lit import checkpoints, process, runs
 from mnist_lit.data import sample
 from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
 from mnist_lit.errors import InputError, RunError
-from mnist_lit.export import graph_metadata, keras, onnx, pt2, safetensors
+from mnist_lit.export import graph_metadata, html, keras, onnx, pt2, safetensors
 from mnist_lit.network import Network
 from mnist_lit.parser import Parser
 
@@ -64,6 +64,7 @@ FORMATS = {
         _write_graph(onnx.write), onnx.read, "onnxruntime", ("onnx", "onnxruntime", "onnxscript")
     ),
     "pt2": Format(_write_graph(pt2.write), pt2.read, "torch.export"),
+    "html": Format(html.write, html.read, OWN, (), True),
     "keras": KERAS,
     "h5": KERAS,
 }
@@ -84,7 +85,7 @@ def export_checkpoint(
 
     Args:
         checkpoint: A file that `fit`, `import_keras` or this function wrote.
-        formats: Some of `safetensors`, `onnx`, `pt2`, `keras`, `h5`.
+        formats: Some of `safetensors`, `onnx`, `pt2`, `html`, `keras`, `h5`.
         output: The folder to write to.
         data: Where the test images come from; by default the checkpoint's data set in
             $MNIST_LIT_DATA_DIR or `data`.

@@ -1,0 +1,285 @@
+"""The page to draw on, in a real browser: the network's answers, `predict`'s preprocessing."""
+
+import base64
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+from torch import nn
+
+from conftest import REPOSITORY
+from drawings import drawings
+from mnist_lit import Network, checkpoints, pictures
+from mnist_lit.data import mnist, sample
+from mnist_lit.export import html
+from mnist_lit.module import MNISTModule
+
+FILE = Path("mnist.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; `.ci/run` installs it and refuses a skip."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def write(network: nn.Sequential, **values: Any) -> None:
+    assert isinstance(network, Network)
+    html.write(FILE, {"hyper_parameters": dict(MNISTModule().hparams) | values}, network)
+
+
+Opened = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Opened]:
+    """Open the page of the packaged weights; see at the end that it asked for nothing."""
+    said: list[str] = []
+    contexts = []
+
+    def open_page(width: int = 1280, scheme: Any = "light", **options: Any) -> Page:
+        if not FILE.exists():
+            write(checkpoints.load_network("pretrained")[0])
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: said.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(FILE.absolute().as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    address = FILE.absolute().as_uri()
+    assert [line for line in said if line != address and not line.startswith("blob:")] == []
+
+
+def answers(page: Page, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the page's probabilities for images N×28×28."""
+    found = page.evaluate(
+        """text => {
+            const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+            return Array.from({length: bytes.length / 784}, (_, i) =>
+                run(network, bytes.subarray(784 * i, 784 * (i + 1))).probabilities);
+        }""",
+        base64.b64encode(images.tobytes()).decode(),
+    )
+    return np.array(found)
+
+
+def check_answers(page: Page, images: torch.Tensor) -> None:
+    network, _ = checkpoints.load_network("pretrained")
+    with torch.inference_mode():
+        expected = network(images / 255).exp().numpy()
+    found = answers(page, images[:, 0].numpy())
+    assert abs(found - expected).max() <= 1e-4
+    assert np.array_equal(found.argmax(1), expected.argmax(1))
+
+
+def test_answers_are_the_networks(opened: Opened) -> None:
+    images, _ = sample.load()["test"]
+    check_answers(opened(), images[::2])
+
+
+@pytest.mark.mnist
+def test_answers_to_all_test_images(opened: Opened, mnist_dir: Path) -> None:
+    images, _ = mnist.load(str(mnist_dir), train=False)
+    assert len(images) == 10_000
+    check_answers(opened(), images)
+
+
+def test_sixty_drawings(opened: Opened) -> None:
+    """The page and `predict` see the same 28×28 pixels, and 57 of 60 digits are read right."""
+    page = opened()
+    wrong = []
+    for i, drawing in enumerate(drawings()):
+        url, image, probabilities = page.evaluate(
+            """([strokes_, width]) => {
+                strokeWidth = width;
+                strokes = strokes_;
+                update();
+                return [drawing().toDataURL("image/png"), Array.from(result.image),
+                    result.probabilities];
+            }""",
+            [drawing["strokes"], drawing["width"]],
+        )
+        Path("drawn.png").write_bytes(base64.b64decode(url.split(",")[1]))
+        seen = pictures.read("drawn.png").image.ravel().astype(int)
+        assert abs(seen - np.array(image)).max() <= 1, i
+        if int(np.argmax(probabilities)) != drawing["digit"]:
+            wrong.append((i, drawing["digit"], int(np.argmax(probabilities))))
+    print(wrong)
+    assert len(wrong) <= 3
+
+
+def test_photograph(opened: Opened) -> None:
+    """A file under uneven light, larger than the page works with, is prepared as by `predict`."""
+    digits, labels = sample.load()["test"]
+    page = opened()
+    for i in (0, 250, 450, 750):
+        large = Image.fromarray(255 - digits[i, 0].numpy()).resize((560, 560))
+        values = np.asarray(large, np.float32)
+        light = np.linspace(0.5, 0.95, 560, dtype=np.float32)
+        Image.fromarray((values * light).astype(np.uint8)).save("photo.png")
+        page.set_input_files("#file", "photo.png")
+        page.wait_for_function("photo !== null && result !== null")
+        image = np.array(page.evaluate("Array.from(result.image)"))
+        seen = pictures.read("photo.png").image.ravel().astype(int)
+        assert abs(seen - image).max() <= 3
+        assert page.inner_text("#answer") == f"The network reads {labels[i]}."
+        page.click("#clear")
+    Path("text.png").write_text("no picture")
+    page.set_input_files("#file", "text.png")
+    page.wait_for_function("document.querySelector('#answer').textContent.includes('no picture')")
+
+
+def stroke(page: Page, *points: tuple[float, float]) -> None:
+    box = page.locator("#pad").bounding_box()
+    assert box is not None
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for x, y in at[1:]:
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def test_drawing_a_seven(opened: Opened) -> None:
+    page = opened()
+    assert page.inner_text("#answer") == "Draw one, or choose an example."
+    assert page.locator("#undo").is_disabled()
+    stroke(page, (0.25, 0.2), (0.75, 0.2), (0.45, 0.85))
+    assert page.inner_text("#answer") == "The network reads 7."
+    bars = page.locator("#bars .best")
+    assert bars.first.inner_text() == "7" and float(bars.last.inner_text()) > 0.9
+    seen = page.evaluate("Array.from($('seen').getContext('2d').getImageData(0, 0, 28, 28).data)")
+    assert max(seen[0::4]) == 255
+    stroke(page, (0.2, 0.9), (0.8, 0.9))
+    page.click("#undo")
+    assert page.inner_text("#answer") == "The network reads 7."
+    page.keyboard.press("Control+z")
+    assert page.inner_text("#answer") == "Draw one, or choose an example."
+    stroke(page, (0.5, 0.2), (0.5, 0.8))
+    page.click("#clear")
+    assert page.evaluate("strokes.length") == 0 and page.locator("#clear").is_disabled()
+
+
+def test_drawing_by_finger(opened: Opened) -> None:
+    page = opened(390, has_touch=True, is_mobile=True)
+    box = page.locator("#pad").bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, x: float = 0, y: float = 0) -> None:
+        where = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}]
+        points = [] if kind == "touchEnd" else where
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.5, 0.15)
+    for i in range(1, 9):
+        touch("touchMove", 0.5, 0.15 + 0.09 * i)
+    touch("touchEnd")
+    page.wait_for_function("result !== null")
+    assert page.inner_text("#answer") == "The network reads 1."
+    assert page.evaluate("scrollY") == 0  # the page did not scroll away under the finger
+
+
+def test_examples_and_keyboard(opened: Opened) -> None:
+    page = opened()
+    for digit in range(10):
+        page.click(f"#examples button:nth-child({digit + 1})")
+        assert page.inner_text("#answer") == f"The network reads {digit}."
+    page.focus("#examples button:nth-child(4)")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#answer") == "The network reads 3."
+    reached = set()
+    page.focus("body")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate("document.activeElement.id || document.activeElement.textContent")
+        )
+    assert {"pad", "undo", "clear", "file", "0", "9"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_fits_the_screen(opened: Opened, width: int, scheme: str) -> None:
+    page = opened(width, scheme, device_scale_factor=2)
+    page.click("#examples button:nth-child(9)")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    pad = page.evaluate("[$('pad').width, $('pad').clientWidth]")
+    assert pad[0] == 2 * pad[1]  # sharp on a dense screen
+    for name in ("map1", "map2", "map3", "seen"):
+        most = page.evaluate(
+            "id => { const c = $(id); return Math.max(...c.getContext('2d')"
+            ".getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 === 1)); }",
+            name,
+        )
+        assert most > 200, name
+
+
+def test_weights_of_a_wrong_length(opened: Opened) -> None:
+    write(checkpoints.load_network("pretrained")[0])
+    page_text = FILE.read_text("utf-8")
+    start = page_text.index('octet-stream">') + len('octet-stream">')
+    FILE.write_text(page_text[:start] + page_text[start + 400 :], "utf-8")
+    page = opened()
+    assert "this page is damaged: its weights have" in page.inner_text("#error")
+    assert page.inner_text("#answer") == "" and page.locator("#bars div").count() == 0
+
+
+def test_other_classes(opened: Opened) -> None:
+    names = ["</script><img src=x onerror=alert(1)>", "あ", "\"'&"]
+    write(Network(3), num_classes=3, class_names=names, dataset="<b>mine</b>")
+    page = opened()
+    titles = [page.locator("#bars > div").nth(3 * i).inner_text() for i in range(3)]
+    assert titles == names
+    assert "trained on <b>mine</b>," in page.inner_text("body")
+    assert page.locator("#examples button").count() == 0  # digits are no examples of them
+    network = html.read(FILE)
+    assert network.dense2.out_features == 3
+
+
+def test_reads_back_bitwise() -> None:
+    network = Network(7)
+    write(network, class_names=list("abcdefg"), num_classes=7)
+    again = html.read(FILE).state_dict()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, again[name])
+
+
+def test_no_network_access_is_allowed() -> None:
+    write(Network())
+    text = FILE.read_text("utf-8")
+    (policy,) = (line for line in text.splitlines() if "Content-Security-Policy" in line)
+    assert "default-src 'none'" in policy and "connect-src" not in policy
+    assert "http:" not in text and "https:" not in text
+    assert FILE.stat().st_size < 1_000_000
+
+
+def test_kept_page_is_todays() -> None:
+    content = checkpoints.read("pretrained")
+    network, _ = checkpoints.load_network("pretrained")
+    assert isinstance(network, Network)
+    html.write(FILE, content, network)
+    kept = REPOSITORY / "docs" / "draw.html"
+    assert kept.read_bytes() == FILE.read_bytes(), "make page writes it again"
