@@ -67,6 +67,12 @@ def trains(pid: int) -> bool:
     return b"mnist_lit" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
+def alive(pid: int) -> bool:
+    """Tell whether a process is there and not merely waiting to be noticed as ended."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(") ")[-1][0] not in "ZX"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux")
 def test_failed_process_ends_the_run() -> None:
@@ -87,7 +93,7 @@ def test_failed_process_ends_the_run() -> None:
         process.stdout.read()
         process.wait(60)
     assert process.returncode != 0 and time.monotonic() - started < 60
-    assert not Path(f"/proc/{child}").exists()
+    assert not any(map(alive, (child, process.pid)))
 
 
 def test_spawned_processes_are_refused_at_once(command: Command) -> None:
