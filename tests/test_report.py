@@ -4,12 +4,11 @@ import json
 import re
 import shutil
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import SHORT, Command
@@ -163,18 +162,6 @@ def test_compare(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<td>model.lr</td><td>0.001</td><td>0.001</td><td>0.001</td><td>0.002</td>" in text
     assert "<td>seed_everything</td><td>0</td><td>1</td><td>2</td><td>0</td>" in text
     assert "data.batch_size" not in text
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium; `.ci/run` installs it and refuses a skip."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("needs chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("page", ["report", "compare"])

@@ -5,6 +5,7 @@ Design), and every figure is legible at 800 pixels.
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+# It tells of a cache that it builds once.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 DPI = 130
 QUANTITIES = {"loss": "loss (nats an image)", "accuracy": "accuracy (share of images)"}

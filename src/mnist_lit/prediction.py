@@ -224,17 +224,10 @@ def _write(path: Path, table: Sequence[Prediction]) -> None:
 
 
 def _draw(path: Path, shown: Sequence[tuple[Prediction, Any]]) -> None:
-    from matplotlib.figure import Figure  # a second, and few calls need it
+    from mnist_lit import figures  # a second, and few calls need it
 
-    columns = min(len(shown), 10)
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(max(1.2 * columns, 2.4), 1.5 * rows), layout="constrained")
-    for axes, (prediction, image) in zip(
-        figure.subplots(rows, columns, squeeze=False).flat, shown, strict=False
-    ):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{prediction.label}  {prediction.probability:.2f}", fontsize=9)
-    for axes in figure.axes:
-        axes.set_axis_off()
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+    titles = [f"{prediction.label}  {prediction.probability:.2f}" for prediction, _ in shown]
+    images = np.stack([image for _, image in shown])
+    with figures.styled("light") as style, atomic_write(path) as file:
+        figure = figures.tiles(images, titles, style, columns=min(len(shown), 10), empty="")
+        figure.savefig(file, format="png", dpi=figures.DPI)

@@ -52,6 +52,8 @@ def test_every_format(command: Command, trained: Path) -> None:
         assert row["bytes"] == len(content)
         assert row["max_difference"] <= 1e-5 and row["classes_differing"] == 0
         assert row["accuracy"] == row["checkpoint_accuracy"] == summary["best"]["test_accuracy"]
+        own = name not in ("onnx", "pt2")
+        assert row.get("weights_bitwise_equal") == (True if own else None)
         assert row["versions"]["torch"] == importlib.metadata.version("torch")
         (line,) = (line for line in answer.out.splitlines() if line.startswith(f"mnist.{name} "))
         assert line.split()[5] == row["sha256"][:12] and line.endswith(row["verified_by"])

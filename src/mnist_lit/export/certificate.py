@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mnist_lit import checkpoints, process, runs
 from mnist_lit.data import sample
@@ -117,9 +117,16 @@ def export_checkpoint(
         for name in formats:
             path = Path(hidden) / f"mnist.{name}"
             FORMATS[name].write(path, content, network)
-            result = _compare(FORMATS[name].read(path), images, expected, unseen)
+            answers = FORMATS[name].read(path)
+            result = _compare(answers, images, expected, unseen)
+            if isinstance(answers, nn.Module) and FORMATS[name].verified_by == OWN:
+                result["weights_bitwise_equal"] = _same_weights(answers, network)
             # Not "above": a difference that is no number must not pass.
-            if not result["max_difference"] <= TOLERANCE or result["classes_differing"]:
+            if (
+                not result["max_difference"] <= TOLERANCE
+                or result["classes_differing"]
+                or not result.get("weights_bitwise_equal", True)
+            ):
                 raise RunError(
                     f"{folder / path.name} is not written: its probabilities differ by up to "
                     f"{result['max_difference']:.1e} and {result['classes_differing']} of "
@@ -159,6 +166,11 @@ def export_checkpoint(
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _same_weights(one: nn.Module, other: nn.Module) -> bool:
+    its = other.state_dict()
+    return all(torch.equal(value, its[name]) for name, value in one.state_dict().items())
 
 
 def _test_images(dataset: str, data: MNISTDataModule | None) -> tuple[ImageDataset, str]:
