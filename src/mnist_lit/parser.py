@@ -1,6 +1,7 @@
 """The parser of options and configurations: safe, and with errors of one line."""
 
 import difflib
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def refuse_excess(args: Sequence[str]) -> None:
     Raises:
         InputError: A file is too large, nested too deep, or multiplies itself by aliases.
     """
-    given = [after for arg, after in zip(args, args[1:], strict=False) if arg == "--config"]
+    given = [after for arg, after in itertools.pairwise(args) if arg == "--config"]
     given += [arg.removeprefix("--config=") for arg in args if arg.startswith("--config=")]
     for name in filter(os.path.isfile, given):
         if os.stat(name).st_size > MAX_CONFIG:  # noqa: PTH116 the name may be anything
