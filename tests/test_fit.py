@@ -406,6 +406,17 @@ def test_resume_in_the_middle_of_an_epoch_is_refused(command: Command) -> None:
     assert f"{RUN}/checkpoints/last.ckpt was saved in the middle of epoch 1" in answer.err
 
 
+def test_run_stopped_within_an_epoch_keeps_the_one_before(command: Command) -> None:
+    options = (*SHORT, EPOCHS, 2)
+    answer = command("fit", *options, "--trainer.max_steps", 14)
+    assert answer.code == 0
+    assert "stopped within epoch 2 (max_steps or max_time): epoch 1 is kept" in answer.out
+    assert len(metrics()) == 1 and last()["epoch"] == 0
+    assert command("fit", "--ckpt_path", "last", "--trainer.max_steps", -1).code == 0
+    command("fit", *options, "--name", "undisturbed")
+    assert without_seconds(RUN) == without_seconds(Path("runs/undisturbed/version_0"))
+
+
 def test_fast_dev_run_leaves_nothing(command: Command) -> None:
     assert command("fit", *SHORT, "--trainer.fast_dev_run", "true").code == 0
     assert list(Path().iterdir()) == []

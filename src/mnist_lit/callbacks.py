@@ -110,6 +110,13 @@ class Recorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, MNISTModule)
+        if stopped_within_epoch(trainer) and self.rows:
+            # Not a finished epoch: only from whole ones does a run go on to the same result.
+            whole = self.rows[-1]["epoch"]
+            print(
+                f"stopped within epoch {whole + 1} (max_steps or max_time): epoch {whole} is kept"
+            )
+            return
         seconds = time.perf_counter() - self._started - self._validation_seconds
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1}
         for stage in ("train", "val"):
@@ -171,6 +178,11 @@ def _line(row: Mapping[str, Any], epochs: int | None) -> str:
     return f"epoch {row['epoch']:>{width}}/{epochs}  {figures}  {row['seconds']:.1f} s"
 
 
+def stopped_within_epoch(trainer: pl.Trainer) -> bool:
+    """Tell whether the epoch was cut short, by `max_steps` or `max_time`."""
+    return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
 class RunCheckpoint(ModelCheckpoint):
     """Lightning's ModelCheckpoint at each epoch's end, into the folder that the recorder makes.
 
@@ -205,6 +217,8 @@ class RunCheckpoint(ModelCheckpoint):
             self.best_k_models = {self.best_model_path: self.best_model_score}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if stopped_within_epoch(trainer) and trainer.current_epoch:
+            return
         if self.monitor is None or self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)
 

@@ -36,23 +36,18 @@ def refuse_excess(args: Sequence[str]) -> None:
         depth = 0
         try:
             with open(name, encoding="utf-8") as file:  # noqa: PTH123
-                for token in yaml.scan(file):
-                    depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-                    if isinstance(token, yaml.AliasToken) or depth > MAX_DEPTH:
+                for event in yaml.parse(file, yaml.SafeLoader):
+                    depth += isinstance(event, yaml.CollectionStartEvent)
+                    depth -= isinstance(event, yaml.CollectionEndEvent)
+                    if isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
                         raise InputError(
                             f"--config {name} is nested too deep or uses aliases: write it plainly"
                         )
-        except (yaml.YAMLError, UnicodeDecodeError):
-            return  # the parser says it better
-
-
-_OPENING = (
-    yaml.BlockMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.FlowSequenceStartToken,
-)
-_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            what = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"--config {name} is not YAML ({what}): mend the line, or see configs/keras.yaml"
+            ) from error
 
 
 class Parser(LightningArgumentParser):
@@ -80,9 +75,6 @@ class Parser(LightningArgumentParser):
         elif line.startswith("Unexpected config"):
             line = f"--config holds no table of options: {line[18:] or 'it is empty'}"
             remedy = "write such as `data: {batch_size: 64}`"
-        elif line.startswith("Problems parsing config"):
-            line = f"--config is not YAML: {line.removeprefix('Problems parsing config:').strip()}"
-            remedy = "mend the line, or see configs/keras.yaml"
         elif "File does not exist" in line or "Path is not a file" in line:
             remedy = "give the path of a YAML file"
         raise InputError(f"{line if len(line) < 300 else line[:300] + '...'}: {remedy}") from ex

@@ -80,6 +80,8 @@ def problems(data_dir: str) -> dict[str, str]:
         except (FileNotFoundError, NotADirectoryError):
             found[name] = "is missing"
             continue
+        except IsADirectoryError as error:
+            raise RunError(f"{path} is a folder: remove it, and the file is downloaded") from error
         except OSError as error:
             raise RunError(
                 f"{path} cannot be read ({error.strerror}): mend its permissions"
