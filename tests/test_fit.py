@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shlex
 import subprocess
 import sys
 import time
@@ -431,6 +432,12 @@ def test_early_stopping(command: Command) -> None:
     assert command("fit", "--ckpt_path", "last").out == (
         f"{RUN} is finished: it stopped early, after epoch 6\n"
     )
+
+
+def test_next_command_in_another_folder(command: Command) -> None:
+    answer = command("fit", *SHORT, EPOCHS, 1, "--trainer.default_root_dir", "else where")
+    line = answer.out.split("next  python -m mnist_lit ")[1].splitlines()[0]
+    assert command(*shlex.split(line)).code == 0
 
 
 def test_diverging_run_keeps_its_last_good_epoch(command: Command) -> None:

@@ -62,7 +62,8 @@ def _how_to_go_on(cli: CLI) -> str:
     if not (cli.recorder and cli.recorder.rows and cli.recorder.run.last.is_file()):
         return " before an epoch was finished: there is nothing to go on with"
     run = cli.recorder.run
-    which = "last" if runs.newest(cli.root).folder == run.folder else shlex.quote(str(run.last))
+    newest = runs.newest(cli.root).folder == run.folder and cli.root == Path("runs")
+    which = "last" if newest else shlex.quote(str(run.last))
     return f"; finished epochs are kept: python -m mnist_lit fit --ckpt_path {which}"
 
 
@@ -170,9 +171,10 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
         again = f"python -m mnist_lit report {run}"
         print(f"warning: no report was drawn ({error}): `{again}` tries again")
     recorder.close({name: last[name] for name in ("test_loss", "test_accuracy")})
+    where = "" if cli.root == Path("runs") else f" --ckpt_path {shlex.quote(str(run.last))}"
     print(
         f"\nrun   {run}: {sizes['n_train']:,} training images, {seconds:.0f} s of training{page}"
-        f"\nnext  python -m mnist_lit test\n      tensorboard --logdir {cli.root}"
+        f"\nnext  python -m mnist_lit test{where}\n      tensorboard --logdir {cli.root}"
     )
 
 
