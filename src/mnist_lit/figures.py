@@ -125,7 +125,7 @@ def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> F
     """Draw the losses of several runs, training dotted and validation as lines, in one chart."""
     figure = Figure(figsize=(10, 4.4))
     pair = figure.subplots(1, 2)
-    figure.subplots_adjust(0.075, 0.14, 0.985, 0.78, wspace=0.2)
+    figure.subplots_adjust(0.075, 0.13, 0.985, 0.85, wspace=0.2)
     # Okabe and Ito's colours, those legible on the ground first.
     colours = [style.blue, style.red, "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#e69f00"]
     for i, (name, rows) in enumerate(runs.items()):
