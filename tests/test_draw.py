@@ -1,6 +1,7 @@
 """The page to draw on, in a real browser: the network's answers, `predict`'s preprocessing."""
 
 import base64
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_photograph(opened: Opened) -> None:
         light = np.linspace(0.5, 0.95, 560, dtype=np.float32)
         Image.fromarray((values * light).astype(np.uint8)).save("photo.png")
         page.set_input_files("#file", "photo.png")
-        page.wait_for_function("photo !== null && result !== null")
+        until(page, "photo !== null && result !== null")
         image = np.array(page.evaluate("Array.from(result.image)"))
         seen = pictures.read("photo.png").image.ravel().astype(int)
         assert abs(seen - image).max() <= 3
@@ -134,7 +135,16 @@ def test_photograph(opened: Opened) -> None:
         page.click("#clear")
     Path("text.png").write_text("no picture")
     page.set_input_files("#file", "text.png")
-    page.wait_for_function("document.querySelector('#answer').textContent.includes('no picture')")
+    until(page, "$('answer').textContent === 'text.png is no picture that this browser can read.'")
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait for a condition; the page's policy forbids Playwright's own way, which is eval."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        time.sleep(0.05)
+    raise AssertionError(condition)
 
 
 def stroke(page: Page, *points: tuple[float, float]) -> None:
@@ -184,7 +194,7 @@ def test_drawing_by_finger(opened: Opened) -> None:
     for i in range(1, 9):
         touch("touchMove", 0.5, 0.15 + 0.09 * i)
     touch("touchEnd")
-    page.wait_for_function("result !== null")
+    until(page, "result !== null")
     assert page.inner_text("#answer") == "The network reads 1."
     assert page.evaluate("scrollY") == 0  # the page did not scroll away under the finger
 
