@@ -18,6 +18,7 @@ from conftest import REPOSITORY
 from drawings import drawings
 from mnist_lit import Network, checkpoints, pictures
 from mnist_lit.data import mnist, sample
+from mnist_lit.errors import InputError
 from mnist_lit.export import html
 from mnist_lit.module import MNISTModule
 
@@ -238,7 +239,10 @@ def test_weights_of_a_wrong_length(opened: Opened) -> None:
     write(checkpoints.load_network("pretrained")[0])
     page_text = FILE.read_text("utf-8")
     start = page_text.index('octet-stream">') + len('octet-stream">')
-    FILE.write_text(page_text[:start] + page_text[start + 400 :], "utf-8")
+    for changed in ("AAAA" * 4 + page_text[start:], page_text[start + 400 :]):
+        FILE.write_text(page_text[:start] + changed, "utf-8")
+        with pytest.raises(InputError, match=r"weights, not 103,786: export it again"):
+            html.read(FILE)
     page = opened()
     assert "this page is damaged: its weights have" in page.inner_text("#error")
     assert page.inner_text("#answer") == "" and page.locator("#bars div").count() == 0

@@ -56,6 +56,9 @@ def read(path: Path) -> Network:
     network = Network(len(json.loads(names[1])))
     values = torch.from_numpy(np.frombuffer(base64.b64decode(text[1]), "<f4").copy())
     weights, at = network.state_dict(), 0
+    need = sum(own.numel() for own in weights.values())
+    if need != len(values):
+        raise InputError(f"{path} holds {len(values):,} weights, not {need:,}: export it again")
     for layer in LAYERS:
         for kind in ("weight", "bias"):
             own = weights[f"{layer}.{kind}"]
@@ -64,8 +67,6 @@ def read(path: Path) -> Network:
             part = values[at : at + own.numel()].view(shape)
             own.copy_(part.permute([order.index(axis) for axis in range(own.ndim)]))
             at += own.numel()
-    if at != len(values):
-        raise InputError(f"{path} holds {len(values):,} weights instead of {at:,}: export it again")
     return network.eval()
 
 
