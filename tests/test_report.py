@@ -125,7 +125,13 @@ def test_fault_while_drawing_costs_one_line(
 def test_wrong_input(command: Command, trained: Run) -> None:
     assert "is no run" in command("report", "none").err
     assert "two runs or more" in command("report", "--compare", RUN).err
-    assert "ends in .html" in command("report", "--compare", RUN, RUN, "--output", "x.txt").err
+    twice = command("report", "--compare", RUN, RUN.absolute())
+    assert twice.code == 2 and "names a run twice" in twice.err
+    assert not Path("runs/compare.html").exists()
+    other = Path("runs/mnist/version_1")
+    shutil.copytree(RUN, other)
+    assert "ends in .html" in command("report", "--compare", RUN, other, "--output", "x.txt").err
+    shutil.rmtree(other)
     assert "--output names the page" in command("report", "--output", "x.html").err
     trained.metrics.write_text("epoch\nx\n")
     answer = command("report")
@@ -170,7 +176,8 @@ def test_in_a_browser(command: Command, trained: Run, browser: Browser, page: st
         assert command("report").code == 0
         file = PAGE
     else:
-        assert command("report", "--compare", RUN, RUN).code == 0
+        shutil.copytree(RUN, "runs/mnist/other")
+        assert command("report", "--compare", RUN, "runs/mnist/other").code == 0
         file = Path("runs/compare.html")
     grounds = set()
     for scheme in ("light", "dark"):

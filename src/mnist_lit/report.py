@@ -256,8 +256,11 @@ def command(args: list[str]) -> int:
     options = parser.parse_args(args)
     root = Path("runs")
     if options.compare:
+        folders = {Path(folder).resolve() for folder in options.compare}
         if options.run or len(options.compare) < 2:
             raise InputError("--compare takes the folders of two runs or more, and no other")
+        if len(folders) < len(options.compare):
+            raise InputError("--compare names a run twice, which would count as another seed")
         output = Path(options.output or root / "compare.html")
         if output.suffix != ".html":
             raise InputError(f"--output {output} must be a file that ends in .html")

@@ -59,6 +59,12 @@ def test_every_format(command: Command, trained: Path) -> None:
         assert line.split()[5] == row["sha256"][:12] and line.endswith(row["verified_by"])
 
 
+def test_format_given_twice_is_one_file(command: Command, trained: Path) -> None:
+    answer = command("export", "--format", "h5", "h5", "--output", "out")
+    assert (answer.code, answer.err) == (0, "")
+    assert names() == {"mnist.h5", "certificate.json"}
+
+
 def test_onnx_by_itself(trained: Path) -> None:
     export_checkpoint(trained, ["onnx"], "out")
     model = onnx.load("out/mnist.onnx")

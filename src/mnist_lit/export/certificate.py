@@ -94,6 +94,7 @@ def export_checkpoint(
         InputError: The checkpoint cannot be read, or a format cannot hold its network.
         RunError: A file does not give the checkpoint's answers.
     """
+    formats = list(dict.fromkeys(formats))  # a format given twice is one file
     content = checkpoints.read(checkpoint)
     network, values = checkpoints.load_network(checkpoint)
     for name in formats:
