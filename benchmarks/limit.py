@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import bare
 from mnist_lit import Network, process
-from mnist_lit.data import mnist
+from mnist_lit.data.published import Published
 
 SIDE = 2048
 
@@ -49,7 +49,7 @@ def main() -> None:
     process.quiet()
     process.prepare()
     device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
-    images, labels = (part.to(device) for part in mnist.load(args.data_dir, train=True))
+    images, labels = (part.to(device) for part in Published("mnist", args.data_dir).read("train"))
     need = multiply_adds() * len(labels)
     print(f"an epoch: {need / 1e9:.0f} thousand million multiply-adds")
     for dtype in (torch.float32, torch.bfloat16):

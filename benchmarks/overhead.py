@@ -22,7 +22,7 @@ import torch
 
 import bare
 from mnist_lit import process
-from mnist_lit.data import mnist
+from mnist_lit.data.published import Published
 from mnist_lit.options import CLI
 
 
@@ -65,7 +65,7 @@ def main() -> None:
     data_dir = str(Path(args.data_dir).resolve())
     process.quiet()
     process.prepare()
-    images, labels = mnist.load(data_dir, train=True)
+    images, labels = Published("mnist", data_dir).read("train")
     device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
     images, labels = images.to(device), labels.to(device)
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 
-from mnist_lit.data import mnist, sample
+from mnist_lit.data import sample
 from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
+from mnist_lit.data.publications import PUBLICATIONS
+from mnist_lit.data.published import Published
 from mnist_lit.errors import InputError, RunError
 
 
@@ -49,11 +51,11 @@ def no_mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put 60,000 and 10,000 images of one pixel in place of MNIST's; each label is its number."""
 
-    def load(data_dir: str, *, train: bool) -> tuple[Tensor, Tensor]:
-        labels = torch.arange(60_000 if train else 10_000)
+    def read(self: Published, part: str) -> tuple[Tensor, Tensor]:
+        labels = torch.arange(60_000 if part == "train" else 10_000)
         return labels.to(torch.uint8).view(-1, 1, 1, 1), labels
 
-    monkeypatch.setattr(mnist, "load", load)
+    monkeypatch.setattr(Published, "read", read)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_name_does_not_change_during_a_run(monkeypatch: pytest.MonkeyPatch) -> N
     data.prepare_data()
     data.setup("fit")
     # Another run downloads the files meanwhile.
-    monkeypatch.setattr(mnist, "is_complete", lambda data_dir: True)
+    monkeypatch.setattr(Published, "is_complete", lambda self: True)
     assert data.name == "mnist-sample-5k"
 
 
@@ -236,7 +238,12 @@ def test_full_source_never_takes_the_sample(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(RunError) as caught:
         data.prepare_data()
     message = str(caught.value)
-    for part in (*mnist.FILES, "elsewhere/MNIST/raw", "Connection refused", "doctor"):
+    for part in (
+        *PUBLICATIONS["mnist"].files,
+        "elsewhere/MNIST/raw",
+        "Connection refused",
+        "doctor",
+    ):
         assert part in message
     assert "\n" not in message
     assert capsys.readouterr().err == ""
@@ -261,7 +268,7 @@ def test_mnist(mnist_dir: Path, source: str) -> None:
     data.setup("fit")
     assert data.name == "mnist"
     assert sizes(data) == {"train": 48_000, "val": 12_000, "test": 10_000}
-    raw = mnist.folder(str(mnist_dir))
+    raw = mnist_dir / "MNIST" / "raw"
     val = data.splits["val"]
     pixels = (raw / "train-images-idx3-ubyte").read_bytes()
     assert val.images.numpy().tobytes() == pixels[-12_000 * 784 :]

@@ -13,10 +13,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mnist_lit import checkpoints, pictures
-from mnist_lit.data import mnist, sample
+from mnist_lit.data import sample
+from mnist_lit.data.published import Published
 from mnist_lit.errors import InputError
 
 Bytes = NDArray[np.uint8]
@@ -69,7 +70,8 @@ def test_enlarged_digits(digits: tuple[Bytes, Any], name: str) -> None:
 @pytest.mark.mnist
 @pytest.mark.parametrize("name", ["digit.png", "digit.jpg"])
 def test_enlarged_test_images(mnist_dir: Path, name: str) -> None:
-    images, labels = (part[:500].numpy() for part in mnist.load(str(mnist_dir), train=False))
+    test = Published("mnist", str(mnist_dir)).read("test")
+    images, labels = (part[:500].numpy() for part in test)
     rng = np.random.default_rng(0)
     seen = []
     for image in images[:, 0]:
@@ -190,11 +192,152 @@ def test_recipe() -> None:
     assert abs((weights * y).sum() - 13.5) <= 0.5 and abs((weights * x).sum() - 13.5) <= 0.5
 
 
+@pytest.mark.mnist
+def test_no_mnist_image_changes(mnist_dir: Path) -> None:
+    for part in ("train", "test"):
+        images, _ = Published("mnist", str(mnist_dir)).read(part)
+        for image in images[:, 0].numpy():
+            assert np.array_equal(pictures.prepare(image.astype(np.float32)).image, image)
+
+
+def glyph(side: int, light: bool = False, shift: int = 0) -> Image.Image:
+    """An h of strokes a tenth as wide as it is high, on a page of twice its height."""
+    ink, ground = (230, 20) if light else (20, 230)
+    page = Image.new("L", (2 * side + shift, 2 * side), ground)
+    pen = ImageDraw.Draw(page)
+    x, y, width, height, stroke = side // 2 + shift, side // 2, side * 6 // 10, side, side // 10
+    pen.rectangle((x, y, x + stroke - 1, y + height - 1), ink)
+    pen.rectangle((x, y + height // 2, x + width - 1, y + height // 2 + stroke - 1), ink)
+    pen.rectangle((x + width - stroke, y + height // 2, x + width - 1, y + height - 1), ink)
+    return page
+
+
+@pytest.mark.parametrize("light", [False, True])
+@pytest.mark.parametrize("side", [20, 60, 128, 400])
+def test_emnist_recipe(side: int, light: bool) -> None:
+    """The box is 24 pixels on its longer side and lies, not the mass, in the middle."""
+    glyph(side, light, shift=side // 3).save("h.png")
+    picture = pictures.read("h.png", "emnist")
+    image = picture.image
+    assert picture.note == "" and image.shape == (28, 28) and image.dtype == np.uint8
+    assert image.max() == 255
+    rows, columns = np.nonzero(image > 16)
+    assert (rows.min(), rows.max()) == (2, 25)  # a border of 2 around 24
+    assert 14 <= columns.max() - columns.min() + 1 <= 16  # 6 tenths of 24: the aspect is kept
+    assert abs(columns.min() + columns.max() - 27) <= 1
+    # Edges are soft: the rim of a wide stroke is neither black nor white.
+    assert 30 < image[2, columns.min() + 1] < 225 and image[24, columns.min() + 1] > 225
+    # The mass is elsewhere, so MNIST's recipe gives another image.
+    y, _ = (image * np.mgrid[:28, :28]).sum((1, 2)) / image.sum()
+    assert y > 14.5
+    assert abs(pictures.read("h.png").image.astype(int) - image).max() > 100
+
+
+@pytest.mark.parametrize("angle", range(0, 180, 20))
+def test_emnist_images_stay_as_they_are(angle: int) -> None:
+    glyph(100, light=True).rotate(angle, fillcolor=20).save("h.png")
+    image = pictures.read("h.png", "emnist").image
+    for name, again in (("light.png", image), ("dark.png", 255 - image)):
+        Image.fromarray(again).save(name)
+        picture = pictures.read(name, "emnist")
+        assert np.array_equal(picture.image, image) and picture.note == ""
+
+
+@pytest.mark.parametrize("change", ["moved", "smaller"])
+def test_emnist_makes_other_28x28_pictures_anew(change: str) -> None:
+    glyph(100).save("h.png")
+    image = pictures.read("h.png", "emnist").image
+    other = np.zeros_like(image)
+    if change == "moved":
+        other[:, 5:] = image[:, :-5]
+    else:
+        other[7:21, 7:21] = np.asarray(Image.fromarray(image).resize((14, 14)))
+    picture = pictures.prepare(other.astype(np.float32), "emnist")
+    rows, columns = np.nonzero(picture.image > 16)
+    assert (rows.min(), rows.max()) == (2, 25) and abs(columns.min() + columns.max() - 27) <= 1
+
+
+@pytest.mark.parametrize("border", [None, 255])
+def test_plain_takes_28x28_as_it_is(border: int | None) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (28, 28), np.uint8)
+    if border is not None:
+        image[[0, -1]] = image[:, [0, -1]] = border
+    Image.fromarray(image).save("noise.png")
+    picture = pictures.read("noise.png", "plain")
+    assert np.array_equal(picture.image, image) and picture.note == ""
+
+
+def test_plain_colour_picture() -> None:
+    """Twice as wide as high, in colour: it fills the width, and its ground the rest."""
+    page = Image.new("RGB", (112, 56), (40, 0, 40))
+    page.paste((250, 200, 150), (28, 14, 84, 42))
+    page.save("shirt.png")
+    image = pictures.read("shirt.png", "plain").image
+    ground, inside = (
+        Image.new("RGB", (1, 1), c).convert("L").getpixel((0, 0))
+        for c in ((40, 0, 40), (250, 200, 150))
+    )
+    assert isinstance(ground, int) and isinstance(inside, int) and ground < inside
+    assert np.all(image[:10] == ground) and np.all(image[-10:] == ground)
+    assert np.all(image[12:16, 8:20] == inside)
+    tall = np.asarray(page.convert("L"), np.float32).T
+    assert np.array_equal(pictures.prepare(np.ascontiguousarray(tall), "plain").image, image.T)
+
+
+def test_plain_turns_large_pictures_light_on_dark() -> None:
+    page = np.full((280, 280), 240, np.float32)
+    page[70:210, 70:210] = 40
+    image = pictures.prepare(page, "plain").image
+    assert np.all(image[:6] == 15) and np.all(image[8:20, 8:20] == 215)
+    assert np.array_equal(pictures.prepare(255 - page, "plain").image, image)
+
+
+def test_plain_keeps_a_faint_picture() -> None:
+    page = np.full((56, 56), 200, np.float32)
+    page[14:42, 14:42] = 210
+    picture = pictures.prepare(page, "plain")
+    assert picture.note == "blank: nothing to be seen"
+    assert picture.image[0, 0] == 200 and picture.image[14, 14] == 210
+
+
+def test_unknown_recipe() -> None:
+    with pytest.raises(KeyError, match="fashion"):
+        pictures.prepare(np.zeros((28, 28), np.float32), "fashion")
+
+
+@pytest.mark.parametrize("preprocessing", ["mnist", "emnist"])
 @pytest.mark.parametrize("grey", [0, 128, 255])
-def test_blank(grey: int) -> None:
+def test_blank(grey: int, preprocessing: str) -> None:
     Image.new("L", (300, 200), grey).save("blank.png")
-    picture = pictures.read("blank.png")
+    picture = pictures.read("blank.png", preprocessing)
     assert picture.note == "blank: no ink found" and not picture.image.any()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal", "black and white", "specks"])
+@pytest.mark.parametrize("shape", [(28, 28), (300, 200)])
+def test_noise(shape: tuple[int, int], kind: str) -> None:
+    rng = np.random.default_rng(4)
+    page = {
+        "uniform": rng.uniform(0, 255, shape),
+        "normal": rng.normal(128, 40, shape).clip(0, 255),
+        "black and white": rng.choice([0, 255], shape),
+        "specks": rng.choice([0, 255], shape, p=[0.9, 0.1]),
+    }[kind].astype(np.float32)
+    assert pictures.prepare(page).note == "no clear character"
+
+
+def test_faint_noise() -> None:
+    page = np.random.default_rng(5).normal(200, 8, (300, 200)).astype(np.float32)
+    assert pictures.prepare(page).note == "hardly any contrast"
+
+
+@pytest.mark.parametrize("preprocessing", ["mnist", "emnist"])
+def test_thin_slanting_lines_are_no_noise(preprocessing: str) -> None:
+    page = Image.new("L", (40, 40), 255)
+    ImageDraw.Draw(page).line((5, 5, 34, 34), 0)
+    ImageDraw.Draw(page).line((5, 34, 34, 5), 0)
+    picture = pictures.prepare(np.asarray(page, np.float32), preprocessing)
+    assert picture.note == "" and picture.image.max() == 255
 
 
 def test_almost_all_ink() -> None:
@@ -266,7 +409,7 @@ def test_damaged(data: st.DataObject, kind: str) -> None:
     path.write_bytes(content)
     try:
         with warnings.catch_warnings(record=True) as said:
-            picture = pictures.read(path)
+            picture = pictures.read(path, data.draw(st.sampled_from(pictures.PREPROCESSING)))
     except InputError as error:
         assert str(error).startswith("damaged.bin ") and "\n" not in str(error)
     else:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from conftest import SHORT, Command
 from mnist_lit import predict
-from mnist_lit.data import mnist, sample
+from mnist_lit.data import sample
+from mnist_lit.data.published import Published
 
 COLUMNS = ["file", "label", "probability", "runner_up", "runner_up_probability", "note"]
 
@@ -125,7 +126,7 @@ def test_image_of_mnist(command: Command, mnist_dir: Path) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines()[-1].split()[3] == "7" and "labelled 7" in answer.out
     # A written image gives the very probabilities that the test set's own gives.
-    images, _ = mnist.load(str(mnist_dir), train=False)
+    images, _ = Published("mnist", str(mnist_dir)).read("test")
     Image.fromarray(images[0, 0].numpy()).save("seven.png")
     again = command("predict", "seven.png").out.splitlines()[-1].split()
     assert again[1:5] == answer.out.splitlines()[-1].split()[3:7]

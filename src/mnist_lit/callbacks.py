@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from mnist_lit import checkpoints, runs
+from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.module import MNISTModule
 
 
@@ -72,6 +73,9 @@ class Recorder(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["config"] = self._config
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, MNISTDataModule):
+            checkpoint["fingerprint"] = data.dataset.fingerprint
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -17,6 +17,7 @@ from mnist_lit.errors import InputError
 from mnist_lit.export import safetensors
 from mnist_lit.files import atomic_write
 from mnist_lit.network import NETWORKS
+from mnist_lit.pictures import PREPROCESSING
 
 
 def file(path: str | Path) -> Path:
@@ -60,7 +61,10 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def _read_archive(path: Path) -> Any:
-    damaged = f"{path} is not a whole checkpoint: take another one of the run, or train again"
+    remedy = "take another one of the run, or train again"
+    if path.suffix != ".ckpt":
+        remedy = "give a .ckpt or .safetensors file"
+    damaged = f"{path} is not a whole checkpoint: {remedy}"
     try:
         with zipfile.ZipFile(path) as archive:
             # PyTorch stores its members as they are; one that would grow is no work of its.
@@ -101,6 +105,8 @@ def load_network(path: str | Path) -> tuple[nn.Sequential, dict[str, Any]]:
         network.load_state_dict({name.removeprefix(prefix): value for name, value in state})
         if [type(name) for name in values["class_names"]] != [str] * values["num_classes"]:
             raise ValueError(f"{values['num_classes']} classes are named {values['class_names']}")
+        if values["preprocessing"] not in PREPROCESSING:
+            raise ValueError(f"there is no preprocessing {values['preprocessing']!r}")
     except Exception as error:  # what a stranger's values raise is not limited
         raise another_network(path, error) from error
     return network.eval(), values

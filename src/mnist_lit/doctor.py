@@ -5,7 +5,9 @@ import platform
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mnist_lit.data.arrays import Arrays
     from mnist_lit.data.datamodule import MNISTDataModule
+    from mnist_lit.data.folder import Folder
 
 
 def doctor(args: list[str]) -> int:
@@ -58,17 +60,43 @@ def _packages() -> list[str]:
 
 
 def _data(data: "MNISTDataModule") -> list[str]:
-    """Print the data files; return a command where one is missing or wrong."""
-    from mnist_lit.data import mnist
+    """Print the data set's files; return a command where one is missing or wrong."""
+    from mnist_lit.data import sample
+    from mnist_lit.data.published import Published
 
-    if data.source == "sample":
+    found = data.dataset
+    if not isinstance(found, Published):
+        return _own_data(data, found)
+    if found.name == sample.NAME:
         print("data       the embedded sample")
         return []
-    print(f"data       {mnist.folder(data.data_dir)}")
-    problems = mnist.problems(data.data_dir)
-    for name, (_, sha256) in mnist.FILES.items():
-        print(f"  {name:<26}{problems.get(name, f'right, sha256 {sha256[:16]}...')}")
+    print(f"data       {found.raw}")
+    problems = found.problems()
+    for name in found.publication.files:
+        print(f"  {name:<26}{problems.get(name, f'right, {found.sum_of(name)}')}")
     if not problems:
         return []
-    command = f"python -m mnist_lit fit --data.source full --data.data_dir {data.data_dir}"
-    return [f"MNIST: {command} downloads it; or put the files there, or --data.source sample"]
+    options = "--data.source full" if found.name == "mnist" else f"--data.dataset {found.name}"
+    command = f"python -m mnist_lit fit {options} --data.data_dir {found.data_dir}"
+    instead = ", or --data.source sample" if found.name == "mnist" else ""
+    what = found.publication.torchvision
+    return [f"{what}: {command} downloads it; or put the files there{instead}"]
+
+
+def _own_data(data: "MNISTDataModule", found: "Folder | Arrays") -> list[str]:
+    """Print what the user's own data set holds; return what is odd about it."""
+    from mnist_lit.data.folder import Folder
+    from mnist_lit.data.splits import listed
+    from mnist_lit.errors import printable
+
+    data.prepare_data()
+    data.setup("fit")
+    names = data.class_names
+    print(f"data       {found.path}: {len(names)} classes")
+    for part, split in data.splits.items():
+        counts = split.labels.bincount(minlength=len(names)).tolist()
+        of_each = [f"{n:,} of {name}" for name, n in zip(names, counts, strict=True)]
+        print(printable(f"  {part:<8}{len(split):>8,} images: {listed(of_each, 50)}"))
+    if not isinstance(found, Folder):
+        return []
+    return [f"{found.path / name} {why}" for name, why in found.unreadable.items()]

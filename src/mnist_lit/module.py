@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mnist_lit import checkpoints
+from mnist_lit.data.splits import unbalanced
 from mnist_lit.errors import InputError, RunError
 from mnist_lit.network import NETWORKS
 
@@ -23,6 +24,8 @@ class Result(NamedTuple):
     loss: float
     correct: int
     n: int
+    # Of test images alone, and where classes have unlike numbers of them: the mean recall.
+    balanced_accuracy: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -99,6 +102,7 @@ class MNISTModule(pl.LightningModule):
         # Of each batch since the stage began: mean loss, correct answers, size. The tensors stay
         # on the device, so that no step waits for it.
         self._batches: dict[str, list[tuple[Tensor, Tensor, int]]] = {}
+        self._labels: list[tuple[Tensor, Tensor]] = []  # of test batches: all, and those read right
         self.results: dict[str, Result] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -114,8 +118,10 @@ class MNISTModule(pl.LightningModule):
         cropped = cropped.to(self.dtype, memory_format=torch.channels_last)
         log_probabilities = self(cropped.div_(255))
         loss = functional.nll_loss(log_probabilities, labels)
-        correct = (log_probabilities.detach().argmax(1) == labels).sum()
-        self._batches[stage].append((loss.detach(), correct, len(labels)))
+        right = log_probabilities.detach().argmax(1) == labels
+        self._batches[stage].append((loss.detach(), right.sum(), len(labels)))
+        if stage == "test":
+            self._labels.append((labels, labels[right]))
         return loss
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -146,7 +152,7 @@ class MNISTModule(pl.LightningModule):
         self._batches["val"] = []
 
     def on_test_epoch_start(self) -> None:
-        self._batches["test"] = []
+        self._batches["test"], self._labels = [], []
 
     def on_train_epoch_end(self) -> None:
         # Lightning counts epochs from 0; file names, tables and charts count them from 1.
@@ -166,14 +172,34 @@ class MNISTModule(pl.LightningModule):
         correct = torch.stack(corrects).sum().cpu().double()
         n = torch.tensor(sizes, dtype=torch.float64)
         # Whole numbers up to 2**24 and sums of losses are safe in every device's float32.
-        sums = torch.stack([(loss * n).sum(), correct, n.sum()])
-        if self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums.float().to(self.device), reduce_op="sum").cpu()
+        sums = self._sum(torch.stack([(loss * n).sum(), correct, n.sum()]))
         result = Result(loss=float(sums[0] / sums[2]), correct=int(sums[1]), n=int(sums[2]))
+        if stage == "test":
+            result = result._replace(balanced_accuracy=self._balanced_accuracy())
         self.results[stage] = result
         self.log_dict(
             {f"{stage}_loss": result.loss, f"{stage}_accuracy": result.accuracy}, sync_dist=True
         )
+
+    def _sum(self, values: Tensor) -> Tensor:
+        """Add up float64 values on the CPU over all processes."""
+        if self.trainer.world_size == 1:
+            return values
+        total: Tensor = self.trainer.strategy.reduce(
+            values.float().to(self.device), reduce_op="sum"
+        )
+        return total.cpu()
+
+    def _balanced_accuracy(self) -> float | None:
+        n, right = (
+            self._sum(
+                torch.cat(parts).bincount(minlength=self.hparams["num_classes"]).cpu().double()
+            )
+            for parts in zip(*self._labels, strict=True)
+        )
+        if not unbalanced(n.numpy()):
+            return None
+        return float((right[n > 0] / n[n > 0]).mean())
 
     def _losses(self, stage: str) -> Tensor:
         """Return the batches' losses as float64 on the CPU.

@@ -13,7 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mnist_lit import callbacks, checkpoints, runs
-from mnist_lit.data import mnist, sample
+from mnist_lit.data import datasets
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import InputError
 from mnist_lit.module import MNISTModule
@@ -109,7 +109,7 @@ class CLI(LightningCLI):
         parser.set_defaults(defaults)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("data.dataset", "model.dataset", apply_on="instantiate")
+        parser.link_arguments("data.name", "model.dataset", apply_on="instantiate")
         parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
         parser.link_arguments("data.class_names", "model.num_classes", len, apply_on="instantiate")
         parser.link_arguments("data.preprocessing", "model.preprocessing", apply_on="instantiate")
@@ -131,11 +131,7 @@ class CLI(LightningCLI):
         else:
             base = self._evaluated(explicit)
         if base:
-            data = dict(base["data"])
-            if not mnist.is_complete(data.get("data_dir", "")):
-                data.pop("data_dir", None)  # moved, or another machine
-            if self.dataset and "source" not in explicit.get("data", {}):
-                data["source"] = "sample" if self.dataset == sample.NAME else "full"
+            data = datasets.recorded_options(base["data"], self.dataset, explicit.get("data", {}))
             with _as_file(base | {"data": data}) as file:
                 self.config = parser.parse_args(["--config", file, *args])
 
@@ -170,7 +166,8 @@ class CLI(LightningCLI):
     def _evaluated(self, explicit: Mapping[str, Any]) -> dict[str, Any]:
         """Find the checkpoint to evaluate; return what its configuration says of data and model."""
         self.checkpoint = runs.find_checkpoint(self.config.ckpt_path, self.root)
-        free = {"trainer", "output", "data.source", "data.data_dir", "data.batch_size"}
+        of_data = ("dataset", "source", "data_dir", "preprocessing", "strict", "batch_size")
+        free = {"trainer", "output", *(f"data.{name}" for name in of_data)}
         base = self._recorded(explicit, free)
         # Of the trainer's options only the precision is evaluation's too: figures come out as in
         # training.
@@ -202,12 +199,10 @@ class CLI(LightningCLI):
                 "or max_time): go on from an earlier epoch's checkpoint, or start a new run by "
                 f"--weights {self.checkpoint}"
             )
-        if "config" in content:
-            base = dict(content["config"])
-        else:
-            # Saved by a Trainer in a user's own program, which leaves the rest open.
-            model = {k: v for k, v in hyper_parameters.items() if k not in LINKED}
-            base = {"data": {}, "model": model}
+        model = {k: v for k, v in hyper_parameters.items() if k not in LINKED}
+        base: dict[str, Any] = {"data": {}, "model": model} | content.get("config", {})
+        if "trainer" not in base:
+            # Imported, or saved by a Trainer in a user's own program, which leaves the rest open.
             free = free | {"data", "name", "seed_everything"}
         refuse_differences(base, explicit, free | {"ckpt_path"}, self.checkpoint)
         return base
@@ -231,7 +226,7 @@ class CLI(LightningCLI):
                         f"--trainer.{option} 0 leaves nothing to do: give more, or leave it out"
                     )
             name = self.config.name
-            name = run_name(self.config.data.dataset if name is None else name)
+            name = run_name(datasets.run_name(self.config.data.dataset) if name is None else name)
             self.recorder = callbacks.Recorder(
                 self.root,
                 name,

@@ -5,10 +5,9 @@ import csv
 import glob
 import io
 import json
-import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from torch import nn
 
 from mnist_lit import checkpoints, pictures, runs
 from mnist_lit.arguments import ArgumentParser
-from mnist_lit.data import mnist, sample
+from mnist_lit.data import datasets
 from mnist_lit.errors import InputError, printable
 from mnist_lit.export.safetensors import PRETRAINED
 from mnist_lit.files import atomic_write
@@ -41,7 +40,7 @@ class Prediction(NamedTuple):
 
 
 def predict(
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     checkpoint: str | Path = PRETRAINED,
     *,
     broken: Callable[[InputError], None] | None = None,
@@ -49,7 +48,8 @@ def predict(
     """Yield what a checkpoint's network makes of picture files, one after the other.
 
     Args:
-        paths: PNG, JPEG, BMP, WebP or TIFF files; `pictures.read` says what becomes of them.
+        paths: PNG, JPEG, BMP, WebP or TIFF files, or one; `pictures.prepare` says what becomes of
+            them.
         checkpoint: A file that `fit`, `import-keras` or `export --format safetensors` wrote. By
             default the weights that come with the package.
         broken: Called with the error of each file that cannot be read; by default it is raised.
@@ -57,18 +57,19 @@ def predict(
     Raises:
         InputError: The checkpoint or a picture cannot be read.
     """
+    paths = [paths] if isinstance(paths, str | Path) else paths
     network, values = checkpoints.load_network(checkpoint)
-    named = _named(paths, broken)
+    named = _named(paths, values["preprocessing"], broken)
     for prediction, _ in _predict(network, values["class_names"], named):
         yield prediction
 
 
 def _named(
-    paths: Iterable[str | Path], broken: Callable[[InputError], None] | None
+    paths: Iterable[str | Path], preprocessing: str, broken: Callable[[InputError], None] | None
 ) -> Iterator[tuple[str, pictures.Picture]]:
     for path in paths:
         try:
-            yield str(path), pictures.read(path)
+            yield str(path), pictures.read(path, preprocessing)
         except InputError as error:
             if broken is None:
                 raise
@@ -114,16 +115,15 @@ def expand(arguments: Sequence[str]) -> list[str]:
         else:
             found = [argument]
         if not found:
-            raise InputError(
-                f"{argument} holds no picture: give PNG, JPEG, BMP, WebP or TIFF files"
-            )
+            what = "holds no picture" if path.is_dir() else "is not there and fits no file"
+            raise InputError(f"{argument} {what}: give PNG, JPEG, BMP, WebP or TIFF files")
         files += found
     return files
 
 
 def _parse(args: list[str]) -> argparse.Namespace:
     parser = ArgumentParser(
-        "predict", "Predict the digits in pictures: dark ink on light or light on dark."
+        "predict", "Tell what pictures show: dark ink on light or light on dark, or photographs."
     )
     parser.add_argument("pictures", nargs="*", metavar="IMAGE", help="a file, folder or pattern")
     parser.add_argument(
@@ -137,10 +137,12 @@ def _parse(args: list[str]) -> argparse.Namespace:
         "--test-image", type=int, metavar="N", help="the test set's image N, from 0"
     )
     parser.add_argument(
-        "--data.data_dir",
-        dest="data_dir",
-        default=os.environ.get("MNIST_LIT_DATA_DIR") or "data",
-        help="folder that holds MNIST/raw, for --test-image",
+        "--data.dataset",
+        dest="dataset",
+        help="whose test images --test-image means (default: the one trained on)",
+    )
+    parser.add_argument(
+        "--data.data_dir", dest="data_dir", help="folder that holds MNIST/raw, for --test-image"
     )
     options = parser.parse_args(args)
     if bool(options.pictures) == (options.test_image is not None):
@@ -157,6 +159,7 @@ def command(args: list[str]) -> int:
     options = _parse(args)
     checkpoint = runs.find_checkpoint(options.ckpt_path, Path("runs"), or_pretrained=True)
     network, values = checkpoints.load_network(checkpoint)
+    names = values["class_names"]
     failures = 0
 
     def broken(error: InputError) -> None:
@@ -166,20 +169,23 @@ def command(args: list[str]) -> int:
 
     if options.test_image is None:
         files = expand(options.pictures)
-        named = _named(files, broken)
+        named = _named(files, values["preprocessing"], broken)
     else:
-        named = iter([_test_image(options.test_image, values["dataset"], options.data_dir)])
+        explicit = {"dataset": options.dataset, "data_dir": options.data_dir}
+        named = iter([_test_image(options.test_image, checkpoint, explicit)])
         files = ["test image 00000"]
     width = min(
         max(len(printable(file)) for file in files), shutil.get_terminal_size().columns - 50
     )
     table: list[Prediction] = []
     shown: list[tuple[Prediction, Any]] = []
-    for prediction, picture in _predict(network, values["class_names"], named):
+    of_class = max(len(printable(name)) for name in names)
+    widths = (width, max(of_class, 5), 11, max(of_class, 9), 21)
+    for prediction, picture in _predict(network, names, named):
         if not table:
-            print(_line(Prediction._fields, width))
+            print(_line(Prediction._fields, widths))
         cells = [f"{cell:.4f}" if isinstance(cell, float) else cell for cell in prediction]
-        print(_line(cells, width))
+        print(_line(cells, widths))
         table.append(prediction)
         if options.show and len(shown) < SHOWN:
             shown.append((prediction, picture.image))
@@ -190,25 +196,28 @@ def command(args: list[str]) -> int:
     return 2 if failures else 0
 
 
-def _test_image(n: int, dataset: str, data_dir: str) -> tuple[str, pictures.Picture]:
-    """Return an image of the test set that belongs to the checkpoint, named by its label."""
-    if dataset == sample.NAME:
-        images, labels = sample.load()["test"]
-    else:
-        try:
-            mnist.ensure(data_dir)
-        except mnist.Unavailable as error:
-            raise mnist.Unavailable(mnist.missing_message(data_dir, str(error))) from error
-        images, labels = mnist.load(data_dir, train=False)
+def _test_image(
+    n: int, checkpoint: Path, explicit: Mapping[str, str | None]
+) -> tuple[str, pictures.Picture]:
+    """Return an image of the test set that belongs to a checkpoint, named by its label."""
+    content = checkpoints.read(checkpoint)
+    recorded, trained_on = content.get("config", {}), content["hyper_parameters"]["dataset"]
+    given = {name: value for name, value in explicit.items() if value is not None}
+    options = datasets.recorded_options(recorded.get("data", {}), trained_on, given)
+    found = datasets.find(**options)
+    found.prepare()
+    images, labels = found.load(val_split=0)["test"]
     if not 0 <= n < len(images):
-        raise InputError(f"--test-image {n} is not there: {dataset} has 0 to {len(images) - 1}")
-    return f"test image {n}", pictures.Picture(images[n, 0].numpy(), f"labelled {labels[n]}")
+        raise InputError(f"--test-image {n} is not there: {found.name} has 0 to {len(images) - 1}")
+    label = found.class_names[labels[n]]
+    return f"test image {n}", pictures.Picture(images[n, 0].numpy(), f"labelled {label}")
 
 
-def _line(cells: Iterable[str], width: int) -> str:
-    file, label, probability, other, its, note = map(printable, cells)
-    columns = f"{file:<{width}}  {label:>5}  {probability:>11}  {other:>9}  {its:>21}  {note}"
-    return columns.rstrip()
+def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
+    first, *others, note = map(printable, cells)
+    columns = [f"{first:<{widths[0]}}"]
+    columns += [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+    return "  ".join([*columns, note]).rstrip()
 
 
 def _write(path: Path, table: Sequence[Prediction]) -> None:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import mnist_lit
 from mnist_lit import callbacks, checkpoints, process, report, runs
 from mnist_lit.data import sample
 from mnist_lit.data.datamodule import MNISTDataModule
-from mnist_lit.errors import InputError, Interrupted, RunError
+from mnist_lit.data.splits import listed
+from mnist_lit.errors import InputError, Interrupted, RunError, printable
 from mnist_lit.module import MNISTModule, Result, load_checkpoint
 from mnist_lit.network import layers
 from mnist_lit.options import CLI
@@ -36,6 +38,11 @@ def fit(args: list[str]) -> int:
         )
         return 0
     trainer, module, data = cli.trainer, cli.model, cli.datamodule
+    if cli.checkpoint and has_changed(data, cli.checkpoint):
+        raise InputError(
+            f"{cli.config.data.dataset} has changed since {cli.checkpoint} was trained on it: "
+            f"start a new run by --weights {cli.checkpoint}"
+        )
     weights = None if cli.checkpoint else cli.config.weights
     if weights:
         start_from(module, weights)
@@ -58,6 +65,13 @@ def fit(args: list[str]) -> int:
     return 0
 
 
+def has_changed(data: MNISTDataModule, checkpoint: Path) -> bool:
+    """Tell whether the user's own data are others than those that a checkpoint was trained on."""
+    content, found = checkpoints.read(checkpoint), data.dataset.fingerprint
+    same = content["hyper_parameters"]["dataset"] == data.name
+    return bool(same and content.get("fingerprint", found) != found)
+
+
 def _how_to_go_on(cli: CLI) -> str:
     if not (cli.recorder and cli.recorder.rows and cli.recorder.run.last.is_file()):
         return " before an epoch was finished: there is nothing to go on with"
@@ -78,19 +92,23 @@ def _is_finished(cli: CLI) -> bool:
 
 def start_from(module: MNISTModule, path: str) -> None:
     """Take over a checkpoint's weights; the last layer starts anew where the classes differ."""
-    weights = checkpoints.load_network(path)[0].state_dict()
-    fresh = module.network.state_dict()
-    other = [name for name in weights if weights[name].shape != fresh[name].shape]
-    if other:
+    network, values = checkpoints.load_network(path)
+    weights, fresh = network.state_dict(), module.network.state_dict()
+    if values["class_names"] != module.hparams["class_names"]:
         print(f"{path} has other classes: its last layer starts anew")
-    module.network.load_state_dict(weights | {name: fresh[name] for name in other})
+        last_layer = list(weights)[-1].partition(".")[0]
+        weights |= {name: fresh[name] for name in fresh if name.startswith(f"{last_layer}.")}
+    try:
+        module.network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise checkpoints.another_network(path, error) from error
 
 
 def tell_of_seen_images(path: str, data: MNISTDataModule) -> None:
     """Print which of the run's figures will be of images that the weights were trained on."""
     content = checkpoints.read(path)
     dataset = content["hyper_parameters"]["dataset"]
-    if data.name == sample.NAME != dataset:
+    if data.name == sample.NAME and dataset in sample.HOLDERS:
         print(f"{path} was trained on {dataset}, which holds the sample's images:", end=" ")
         print("its figures on validation and test images do not count")
     elif data.name == dataset:
@@ -135,6 +153,8 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
                 "test_loss": test.loss,
                 "test_accuracy": test.accuracy,
             }
+            if test.balanced_accuracy is not None:
+                of_epoch[epoch]["balanced_accuracy"] = test.balanced_accuracy
         return of_epoch[epoch]
 
     best, last = tested(run.best), tested(run.last)
@@ -159,10 +179,11 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
             "versions": versions(),
         },
     )
-    print("\n" + "".join(f"{title:>15}" for title in (data.name, *last)))
+    print("\n" + "".join(f"{title:>{_width(title)}}" for title in (data.name, *last)))
     for title, result in (("best", best), ("last", last)):
         if result:
-            print(f"{title:>15}" + "".join(_cell(value) for value in result.values()))
+            cells = "".join(_cell(value, _width(name)) for name, value in result.items())
+            print(f"{title:>{_width(data.name)}}{cells}")
     try:
         recorder.show(report.write(run, data))
         page = f"\nsee   {run.folder / 'report.html'}"
@@ -178,10 +199,14 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
     )
 
 
-def _cell(value: float | None) -> str:
+def _width(title: str) -> int:
+    return max(len(title) + 1, 15)
+
+
+def _cell(value: float | None, width: int) -> str:
     if value is None:
-        return f"{'-':>15}"
-    return f"{value:>15.4f}" if isinstance(value, float) else f"{value:>15}"
+        return f"{'-':>{width}}"
+    return f"{value:>{width}.4f}" if isinstance(value, float) else f"{value:>{width}}"
 
 
 def versions() -> dict[str, str]:
@@ -209,16 +234,23 @@ def evaluate(command: str, args: list[str]) -> int:
         raise InputError(f"--output {output!r} would lie in a file: name one in a folder")
     module = load_checkpoint(cli.checkpoint)
     data.prepare_data()
-    if data.name == sample.NAME and cli.dataset != sample.NAME:
+    if data.name == sample.NAME and cli.dataset in sample.HOLDERS:
         raise InputError(
             f"{cli.checkpoint} was trained on {cli.dataset}, which holds the sample's images: "
             "test it by --data.source full"
         )
+    if has_changed(data, cli.checkpoint):
+        print(
+            f"warning: {cli.config.data.dataset} has changed since {cli.checkpoint} was trained on "
+            "it: test pictures may be among those trained on",
+            file=sys.stderr,
+        )
     data.setup(command)
-    if len(data.class_names) != len(module.hparams["class_names"]):
+    known = module.hparams["class_names"]
+    if data.class_names != known:
         raise InputError(
-            f"{cli.checkpoint} has {len(module.hparams['class_names'])} classes and {data.name} "
-            f"has {len(data.class_names)}: test it on the data it was trained on"
+            f"{cli.checkpoint} knows the classes {listed(known)}, and {data.name} has "
+            f"{listed(data.class_names)}: name the data it was trained on by --data.dataset"
         )
     split = "val" if command == "validate" else "test"
     if split not in data.splits:
@@ -229,7 +261,7 @@ def evaluate(command: str, args: list[str]) -> int:
     result: Result = module.results[split]
     if not cli.trainer.is_global_zero:
         return 0
-    table = {
+    table: dict[str, Any] = {
         "dataset": data.name,
         "split": split,
         "n": result.n,
@@ -238,8 +270,12 @@ def evaluate(command: str, args: list[str]) -> int:
         "loss": result.loss,
         "checkpoint": str(cli.checkpoint),
     }
+    if result.balanced_accuracy is not None:
+        table["balanced_accuracy"] = result.balanced_accuracy
+    width = max(map(len, table)) + 1
     for name, value in table.items():
-        print(f"{name:<12}{value:.6f}" if isinstance(value, float) else f"{name:<12}{value}")
+        text = f"{value:.6f}" if isinstance(value, float) else str(value)
+        print(f"{name:<{max(width, 12)}}{printable(text)}")
     if output:
         runs.write_json(Path(output), table)
     return 0

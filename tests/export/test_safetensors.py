@@ -31,6 +31,7 @@ def test_round_trip(written: Path) -> None:
     assert before["state_dict"].keys() == after["state_dict"].keys()
     for name, value in before["state_dict"].items():
         assert torch.equal(value, after["state_dict"][name])
+    assert before["config"]["data"].pop("data_dir") == "data"  # a place on this machine alone
     for name in ("hyper_parameters", "config", "epoch"):
         assert before[name] == after[name]
     assert after["summary"]["dataset"] == "mnist-sample-5k"

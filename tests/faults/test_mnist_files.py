@@ -1,7 +1,8 @@
-"""The four files: what counts as right, and the download against a loopback server."""
+"""Published files: what counts as right, and the download against a loopback server."""
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import random
@@ -23,11 +24,27 @@ import torch
 from torchvision.datasets import MNIST
 
 from conftest import Command
-from mnist_lit.data import mnist
+from mnist_lit.data import download
+from mnist_lit.data.publications import PUBLICATIONS, Publication
+from mnist_lit.data.published import Published, Unavailable
 from mnist_lit.errors import InputError, RunError
 
-# Zeros at the end, so that an archive is smaller than its file, as the real ones are.
-FILES = {name: random.Random(name).randbytes(3000) + bytes(1000) for name in mnist.FILES}
+# MNIST's four files with a tenth of a thousand images each, most of them black, so that an archive
+# is smaller than its file, as the real ones are.
+SMALL = PUBLICATIONS["mnist"]._replace(files=dict.fromkeys(PUBLICATIONS["mnist"].files, 100))
+
+
+def whole(publication: Publication, name: str) -> bytes:
+    """Return a file as a publication describes it."""
+    header, size = publication.header(name), publication.size(name)
+    if "labels" in name:
+        item = (size - len(header)) // publication.files[name]
+        label = publication.first_label.to_bytes(min(item, 4)).ljust(item, b"\0")
+        return header + label * publication.files[name]
+    return header + random.Random(name).randbytes(3000).ljust(size - len(header), b"\0")
+
+
+FILES = {name: whole(SMALL, name) for name in SMALL.files}
 ARCHIVES = {f"{name}.gz": gzip.compress(content) for name, content in FILES.items()}
 NAMES = list(FILES)
 RAW = Path("data/MNIST/raw")
@@ -123,7 +140,7 @@ FAILURES: dict[Behaviour, str] = {
     garbled: f"bytes that are not {NAMES[0]}.gz (md5)",
     mute: "",  # the socket's timeout or that of the whole transfer, whichever comes first
     drip: "under 1 kB/s",
-    endless: "sent more than 4,000 bytes",
+    endless: "sent more than 78,416 bytes",
 }
 
 
@@ -143,9 +160,9 @@ class Mirrors(ThreadingHTTPServer):
 @pytest.fixture
 def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    sums = {name: (len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in FILES.items()}
+    sums = {name: hashlib.sha256(raw).hexdigest() for name, raw in FILES.items()}
     md5s = [(name, hashlib.md5(archive).hexdigest()) for name, archive in ARCHIVES.items()]
-    monkeypatch.setattr(mnist, "FILES", sums)
+    monkeypatch.setitem(PUBLICATIONS, "mnist", SMALL._replace(sha256=sums))
     monkeypatch.setattr(MNIST, "resources", md5s)
     with Mirrors() as server:
         address = f"http://127.0.0.1:{server.server_port}"
@@ -171,7 +188,7 @@ def content() -> dict[str, bytes]:
 
 
 def test_downloads_all_files(mirrors: Mirrors) -> None:
-    mnist.ensure("data")
+    Published("mnist", "data").ensure()
     assert content() == FILES
     assert mirrors.requests == [f"first/{name}" for name in NAMES]
 
@@ -179,7 +196,7 @@ def test_downloads_all_files(mirrors: Mirrors) -> None:
 @pytest.mark.usefixtures("complete")
 def test_fetches_only_the_missing_file(mirrors: Mirrors) -> None:
     (RAW / NAMES[2]).unlink()
-    mnist.ensure("data")
+    Published("mnist", "data").ensure()
     assert content() == FILES
     assert mirrors.requests == [f"first/{NAMES[2]}"]
 
@@ -188,7 +205,7 @@ def test_fetches_only_the_missing_file(mirrors: Mirrors) -> None:
 def test_complete_folder_is_left_alone(mirrors: Mirrors) -> None:
     # In place of a read-only folder, which does not stop root: there is not even a lock.
     before = RAW.stat().st_mtime_ns
-    mnist.ensure("data")
+    Published("mnist", "data").ensure()
     assert sorted(path.name for path in RAW.iterdir()) == sorted(NAMES)
     assert RAW.stat().st_mtime_ns == before
     assert mirrors.requests == []
@@ -198,9 +215,9 @@ def test_complete_folder_is_left_alone(mirrors: Mirrors) -> None:
 def test_next_mirror_helps(
     mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, failure: Behaviour
 ) -> None:
-    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(download, "PATIENCE", PATIENCE)
     mirrors.behaviours["first"] = failure
-    mnist.ensure("data")
+    Published("mnist", "data").ensure()
     assert content() == FILES
     # The mirror that failed is not asked again.
     assert mirrors.requests == [f"first/{NAMES[0]}", *(f"second/{name}" for name in NAMES)]
@@ -210,13 +227,13 @@ def test_next_mirror_helps(
 def test_no_mirror_helps(
     mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, failure: Behaviour
 ) -> None:
-    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(download, "PATIENCE", PATIENCE)
     mirrors.behaviours = {"first": failure, "second": not_found}
     start = time.monotonic()
-    with pytest.raises(mnist.Unavailable) as caught:
-        mnist.ensure("data")
+    with pytest.raises(Unavailable) as caught:
+        Published("mnist", "data").ensure()
     assert time.monotonic() - start < 2 * PATIENCE + 2
-    first, second = str(caught.value).split("; ")
+    first, second = caught.value.reason.split("; ")
     assert FAILURES[failure] in first
     assert "HTTP Error 404" in second
     assert content() == {}
@@ -229,20 +246,22 @@ def test_hanging_name_resolution_is_given_up(
         mirrors.ended.wait(10)
         raise OSError
 
-    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(download, "PATIENCE", PATIENCE)
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     start = time.monotonic()
-    with pytest.raises(mnist.Unavailable, match="under 1 kB/s"):
-        mnist.ensure("data")
+    with pytest.raises(Unavailable, match="under 1 kB/s"):
+        Published("mnist", "data").ensure()
     assert time.monotonic() - start < 2 * PATIENCE + 2
 
 
 def test_steady_slow_mirror_is_not_given_up(
     mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist, "PATIENCE", PATIENCE / 2)
+    monkeypatch.setattr(download, "PATIENCE", PATIENCE / 2)
     mirrors.behaviours["first"] = steady
-    assert len(mnist._fetch(f"{MNIST.mirrors[0]}{NAMES[0]}.gz", limit=4000)) > 3000
+    file = io.BytesIO()
+    download._transfer(f"{MNIST.mirrors[0]}{NAMES[0]}.gz", file, 4000)
+    assert len(file.getvalue()) > 3000
 
 
 @pytest.mark.parametrize(
@@ -251,9 +270,11 @@ def test_steady_slow_mirror_is_not_given_up(
         (b"not gzip", "Not a gzipped file"),
         (ARCHIVES[f"{NAMES[0]}.gz"][:-20], "broken archive"),
         (ARCHIVES[f"{NAMES[0]}.gz"][:10] + b"\xff" * 100, "broken archive"),
-        (gzip.compress(bytes(4000)), f"does not hold {NAMES[0]}"),
+        (gzip.compress(bytes(78_416)), f"does not hold {NAMES[0]} .length"),
+        (gzip.compress(FILES[NAMES[0]] + b"x"), f"does not hold {NAMES[0]} .length"),
+        (gzip.compress(FILES[NAMES[0]][:-1] + b"x"), f"does not hold {NAMES[0]} .sha256"),
     ],
-    ids=["no-gzip", "truncated", "damaged", "other-file"],
+    ids=["no-gzip", "truncated", "damaged", "other-file", "longer", "other-images"],
 )
 def test_broken_archive_of_the_right_md5(
     mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, archive: bytes, words: str
@@ -261,16 +282,16 @@ def test_broken_archive_of_the_right_md5(
     md5s = {**dict(MNIST.resources), f"{NAMES[0]}.gz": hashlib.md5(archive).hexdigest()}
     monkeypatch.setattr(MNIST, "resources", list(md5s.items()))
     monkeypatch.setitem(ARCHIVES, f"{NAMES[0]}.gz", archive)
-    with pytest.raises(mnist.Unavailable, match=words):
-        mnist.ensure("data")
+    with pytest.raises(Unavailable, match=words):
+        Published("mnist", "data").ensure()
     assert content() == {}
 
 
 DAMAGE = pytest.mark.parametrize(
     "damage, problem",
     [
-        (lambda content: content[:-1], "has 3,999 bytes instead of 4,000"),
-        (lambda content: b"", "has 0 bytes instead of 4,000"),
+        (lambda content: content[:-1], "has {short} bytes instead of {size}"),
+        (lambda content: b"", "has 0 bytes instead of {size}"),
         (
             lambda content: bytes([content[0] ^ 1]) + content[1:],
             "differs from the published file (sha256)",
@@ -308,7 +329,7 @@ def test_damage_of_the_real_files_stops_training(
     monkeypatch.setattr(MNIST, "mirrors", [])
     RAW.mkdir(parents=True)
     for path in (mnist_dir / "MNIST" / "raw").iterdir():
-        if path.name in mnist.FILES:
+        if path.name in SMALL.files:
             (RAW / path.name).symlink_to(path)
     (RAW / name).unlink()
     (RAW / name).write_bytes(damage((mnist_dir / "MNIST" / "raw" / name).read_bytes()))
@@ -321,9 +342,14 @@ def test_damage_of_the_real_files_stops_training(
 Damage = Callable[[bytes], bytes]
 
 
+def said(problem: str, name: str) -> str:
+    size = len(FILES[name])
+    return problem.format(short=f"{size - 1:,}", size=f"{size:,}")
+
+
 def test_missing_files_are_a_problem() -> None:
-    assert mnist.problems("data") == dict.fromkeys(NAMES, "is missing")
-    assert not mnist.is_complete("data")
+    assert Published("mnist", "data").problems() == dict.fromkeys(NAMES, "is missing")
+    assert not Published("mnist", "data").is_complete()
 
 
 @pytest.mark.usefixtures("complete")
@@ -331,14 +357,14 @@ def test_missing_files_are_a_problem() -> None:
 @DAMAGE
 def test_damage_is_a_problem(name: str, damage: Damage, problem: str) -> None:
     (RAW / name).write_bytes(damage(FILES[name]))
-    assert mnist.problems("data") == {name: problem}
+    assert Published("mnist", "data").problems() == {name: said(problem, name)}
 
 
 @pytest.mark.usefixtures("complete")
 @DAMAGE
 def test_damaged_file_is_fetched_again(mirrors: Mirrors, damage: Damage, problem: str) -> None:
     (RAW / NAMES[1]).write_bytes(damage(FILES[NAMES[1]]))
-    mnist.ensure("data")
+    Published("mnist", "data").ensure()
     assert content() == FILES
     assert mirrors.requests == [f"first/{NAMES[1]}"]
 
@@ -356,9 +382,9 @@ def test_damaged_file_that_cannot_be_fetched(
     before = content()
     mirrors.behaviours = {"first": not_found, "second": overloaded}
     with pytest.raises(RunError) as caught:
-        mnist.ensure("data")
-    assert not isinstance(caught.value, mnist.Unavailable)
-    for part in (f"{RAW / NAMES[1]} {problem}", "HTTP Error 404", "HTTP Error 503"):
+        Published("mnist", "data").ensure()
+    assert not isinstance(caught.value, Unavailable)
+    for part in (f"{RAW / NAMES[1]} {said(problem, NAMES[1])}", "HTTP Error 404", "HTTP Error 503"):
         assert part in str(caught.value)
     assert content() == before
 
@@ -371,7 +397,7 @@ def test_runs_that_start_together_share_one_download(mirrors: Mirrors, n: int) -
 
     mirrors.behaviours["first"] = slow
     with ThreadPoolExecutor(n) as pool:
-        assert list(pool.map(mnist.ensure, ["data"] * n)) == [None] * n
+        assert list(pool.map(lambda _: Published("mnist", "data").ensure(), range(n))) == [None] * n
     assert content() == FILES
     assert mirrors.requests == [f"first/{name}" for name in NAMES]
 
@@ -379,20 +405,21 @@ def test_runs_that_start_together_share_one_download(mirrors: Mirrors, n: int) -
 def test_no_room_is_said_before_the_download(
     mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = shutil.disk_usage(".")._replace(free=15_999)
+    usage = shutil.disk_usage(".")._replace(free=157_047)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"has 0 MB left and MNIST needs 0: make room, or name"):
-        mnist.ensure("data")
+        Published("mnist", "data").ensure()
     assert mirrors.requests == [] and content() == {}
 
 
 CHILD = """
 import json, sys
 from torchvision.datasets import MNIST
-from mnist_lit.data import mnist
-MNIST.mirrors, MNIST.resources, files = json.load(sys.stdin)
-mnist.FILES = {name: tuple(values) for name, values in files.items()}
-mnist.ensure("data")
+from mnist_lit.data.publications import PUBLICATIONS, Publication
+from mnist_lit.data.published import Published
+MNIST.mirrors, MNIST.resources, own = json.load(sys.stdin)
+PUBLICATIONS["mnist"] = Publication(*own)
+Published("mnist", "data").ensure()
 """
 
 
@@ -414,14 +441,14 @@ def test_killed_while_it_fetches(mirrors: Mirrors, moment: str) -> None:
     mirrors.behaviours["first"] = hanging
     with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
-        json.dump([MNIST.mirrors, MNIST.resources, mnist.FILES], child.stdin)
+        json.dump([MNIST.mirrors, MNIST.resources, PUBLICATIONS["mnist"]], child.stdin)
         child.stdin.close()
         assert arrived.wait(60)
         child.kill()
     mirrors.behaviours["first"] = good
     for name, found in content().items():
         assert name.startswith(".") or found == FILES[name]
-    mnist.ensure("data")
+    Published("mnist", "data").ensure()
     assert {name: found for name, found in content().items() if name[0] != "."} == FILES
 
 
@@ -448,15 +475,15 @@ def test_full_disk(mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         RunError, match=f"cannot write to {RAW} .No space left on device."
     ) as caught:
-        mnist.ensure("data")
-    assert not isinstance(caught.value, mnist.Unavailable)
+        Published("mnist", "data").ensure()
+    assert not isinstance(caught.value, Unavailable)
     assert content() == {}
 
 
 def test_data_dir_that_is_a_file() -> None:
     Path("data").write_bytes(b"")
     with pytest.raises(InputError, match=r"--data\.data_dir data is not a folder"):
-        mnist.ensure("data")
+        Published("mnist", "data").ensure()
 
 
 @pytest.mark.parametrize("data_dir", ["/dev/null/x", "file/x", "holds-a-file"])
@@ -464,19 +491,21 @@ def test_folder_that_cannot_be_made(data_dir: str) -> None:
     Path("file").write_bytes(b"")
     Path("holds-a-file").mkdir()
     Path("holds-a-file/MNIST").write_bytes(b"")
-    with pytest.raises(RunError, match=f"cannot write to {mnist.folder(data_dir)} ") as caught:
-        mnist.ensure(data_dir)
-    assert not isinstance(caught.value, mnist.Unavailable)
+    with pytest.raises(
+        RunError, match=f"cannot write to {Published('mnist', data_dir).raw} "
+    ) as caught:
+        Published("mnist", data_dir).ensure()
+    assert not isinstance(caught.value, Unavailable)
     assert "--data.data_dir" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.mnist
 def test_published_files(mnist_dir: Path) -> None:
-    assert mnist.problems(str(mnist_dir)) == {}
-    assert mnist.is_complete(str(mnist_dir))
-    for train, n in ((True, 60_000), (False, 10_000)):
-        images, labels = mnist.load(str(mnist_dir), train=train)
+    assert Published("mnist", str(mnist_dir)).problems() == {}
+    assert Published("mnist", str(mnist_dir)).is_complete()
+    for part, n in (("train", 60_000), ("test", 10_000)):
+        images, labels = Published("mnist", str(mnist_dir)).read(part)
         assert (images.shape, images.dtype) == ((n, 1, 28, 28), torch.uint8)
         assert (labels.shape, labels.dtype) == ((n,), torch.int64)
     assert labels[0] == 7

@@ -1,6 +1,5 @@
-"""MNIST as whole batches of bytes from memory."""
+"""A data set as whole batches of bytes from memory."""
 
-import math
 import os
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from mnist_lit.data import mnist, sample
+from mnist_lit.data import datasets
 from mnist_lit.data.augmentation import random_affine
-from mnist_lit.errors import InputError, RunError
+from mnist_lit.errors import InputError
 
 T = TypeVar("T")
 # Evaluation keeps no activations for a backward pass, so its batches can be larger than training's.
@@ -44,32 +43,41 @@ def _unchanged(batch: T) -> T:
 
 
 class MNISTDataModule(pl.LightningDataModule):
-    """MNIST, or the sample of it that stands in where MNIST cannot be had.
+    """MNIST, or another data set of 28×28 images.
 
     Batches are uint8 images of shape N×1×28×28 and int64 labels of shape N; the module scales
     them on its device. The order of the training images is a function of (seed, epoch) alone.
 
     Args:
-        dataset: The data set.
-        data_dir: Folder that holds, or shall hold, the files as `MNIST/raw/…`. Default:
-            $MNIST_LIT_DATA_DIR, else `data`.
-        source: `auto` takes the files on disk, else downloads them, else takes the embedded
-            sample and says so; `full` never takes the sample; `sample` always does.
-        val_split: Share of the training images, the last ones, that validates; 0 trains on all.
+        dataset: `mnist`, `fashion`, `kmnist`, `qmnist`, `emnist-balanced`, `emnist-letters`,
+            `emnist-digits`; or a folder of pictures, `DIR/<class>/…` or `DIR/train/<class>/…` and
+            `DIR/test/<class>/…`; or a `.npz` file of x_train, y_train, x_test and y_test.
+        data_dir: Folder that holds, or shall hold, the published files as `MNIST/raw/…` and the
+            like, and a folder's converted pictures. Default: $MNIST_LIT_DATA_DIR, else `data`.
+        source: Of `mnist`: `auto` takes the files on disk, else downloads them, else takes the
+            embedded sample and says so; `full` never takes the sample; `sample` always does.
+        preprocessing: How a picture, in a folder or given to `predict`, becomes 28×28: `mnist` and
+            `emnist` find the ink and place it as those data sets do, `plain` scales the whole.
+            Default: the data set's own; `plain` for folders and files.
+        strict: Whether a picture in a folder that cannot be read is an error; else it is left out.
+        val_split: Share of the training images that validates, the last ones, or of a folder's a
+            share of each class; 0 trains on all.
         batch_size: Images in a training batch.
         rotation: Training images are turned by up to this many degrees, either way.
         shift: Training images are moved by up to this share of their side.
         scale: Training images grow or shrink by up to this share.
 
     Raises:
-        InputError: A value is out of its range.
+        InputError: There is no such data set, or a value is out of its range.
     """
 
     def __init__(
         self,
-        dataset: Literal["mnist"] = "mnist",
-        data_dir: str = os.environ.get("MNIST_LIT_DATA_DIR") or "data",
+        dataset: str = "mnist",
+        data_dir: str = datasets.default_data_dir(),
         source: Literal["auto", "full", "sample"] = "auto",
+        preprocessing: Literal["mnist", "emnist", "plain"] | None = None,
+        strict: bool = False,
         val_split: float = 0.2,
         batch_size: int = 32,
         rotation: float = 0.0,
@@ -85,53 +93,35 @@ class MNISTDataModule(pl.LightningDataModule):
         for name, (value, limit) in limits.items():
             if not 0 <= value < limit:
                 raise InputError(f"--data.{name} {value} must be at least 0 and below {limit}")
-        self.dataset = dataset
-        # The data set that is really used, known once prepared. It stays so, whatever files come.
-        self.name: str = sample.NAME if source == "sample" else dataset
-        self.data_dir = data_dir
-        self.source = source
+        self.dataset = datasets.find(
+            dataset, data_dir, source=source, preprocessing=preprocessing, strict=strict
+        )
+        # That of the data set that is really used, known once it is prepared.
+        self.name: str = self.dataset.name
         self.val_split = val_split
         self.batch_size = batch_size
         self.rotation = rotation
         self.shift = shift
         self.scale = scale
-        self.class_names = mnist.CLASS_NAMES
-        self.preprocessing = "mnist"
         self.splits: dict[str, ImageDataset] = {}
-        self._prepared = False
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.dataset.class_names
+
+    @property
+    def preprocessing(self) -> str:
+        return self.dataset.preprocessing
 
     def prepare_data(self) -> None:
-        if self.source == "sample" or self._prepared:
-            return
-        try:
-            mnist.ensure(self.data_dir)
-        except mnist.Unavailable as error:
-            if self.source == "full":
-                raise RunError(mnist.missing_message(self.data_dir, str(error))) from error
-            mnist.warn_of_sample(f"MNIST is not in {mnist.folder(self.data_dir)}; {error}")
-            self.name = sample.NAME
-        self._prepared = True
+        self.dataset.prepare()
+        self.name = self.dataset.name
 
     def setup(self, stage: str) -> None:
         if self.splits:
             return
-        # Only one process of a machine prepares; the others see by the files what it came to.
-        if self.source == "auto" and not mnist.is_complete(self.data_dir):
-            self.name = sample.NAME
-        if self.name == sample.NAME:
-            splits = sample.load()
-            if self.val_split == 0:
-                train, val = splits["train"], splits.pop("val")
-                splits["train"] = (torch.cat([train[0], val[0]]), torch.cat([train[1], val[1]]))
-        else:
-            images, labels = mnist.load(self.data_dir, train=True)
-            # Keras's validation_split takes the last images, unshuffled.
-            n_train = math.floor(len(images) * (1 - self.val_split))
-            splits = {
-                "train": (images[:n_train], labels[:n_train]),
-                "val": (images[n_train:], labels[n_train:]),
-                "test": mnist.load(self.data_dir, train=False),
-            }
+        splits = self.dataset.load(self.val_split)
+        self.name = self.dataset.name
         self.splits = {
             name: ImageDataset(*split) for name, split in splits.items() if len(split[1])
         }

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lit import checkpoints, process, runs
-from mnist_lit.data import sample
+from mnist_lit.data import datasets, sample
 from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
+from mnist_lit.data.published import Unavailable
 from mnist_lit.errors import InputError, RunError
 from mnist_lit.export import graph_metadata, html, keras, onnx, pt2, safetensors
 from mnist_lit.network import Network
@@ -87,8 +88,8 @@ def export_checkpoint(
         checkpoint: A file that `fit`, `import_keras` or this function wrote.
         formats: Some of `safetensors`, `onnx`, `pt2`, `html`, `keras`, `h5`.
         output: The folder to write to.
-        data: Where the test images come from; by default the checkpoint's data set in
-            $MNIST_LIT_DATA_DIR or `data`.
+        data: Where the test images come from; by default the checkpoint's data set, or, where
+            that cannot be had, the embedded sample, of which no accuracy is given then.
 
     Raises:
         InputError: The checkpoint cannot be read, or a format cannot hold its network.
@@ -108,9 +109,18 @@ def export_checkpoint(
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output {output} is a file: name a folder")
-    images, dataset = _test_images(values["dataset"], data)
-    # Of images that the network was trained on, an accuracy says nothing.
-    unseen = not dataset == sample.NAME != values["dataset"]
+    missing = None
+    if data is None:
+        data, missing = _data(content)
+    data.prepare_data()
+    data.setup("test")
+    images, dataset = data.splits["test"], data.name
+    if data.class_names != values["class_names"]:
+        missing = missing or f"{dataset} has other classes"
+    elif dataset == sample.NAME and values["dataset"] in sample.HOLDERS:
+        # Of images that the network was trained on, an accuracy says nothing.
+        missing = missing or f"the network was trained on the images of {dataset}"
+    unseen = missing is None
     expected = _probabilities(network, images)
     files = {}
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,6 +155,7 @@ def export_checkpoint(
             "checkpoint_sha256": _sha256(checkpoints.file(checkpoint)),
             "network": values["network"],
             "trained_on": values["dataset"],
+            "class_names": values["class_names"],
             "dataset": dataset,
             "split": "test",
             "n": len(images),
@@ -152,10 +163,7 @@ def export_checkpoint(
             "input": "float32 in [0, 1], N×1×28×28 (h5 and keras: N×28×28×1)",
             "output": "log-probabilities N×classes (h5 and keras: probabilities)",
             "opset": onnx.OPSET if "onnx" in formats else None,
-            "accuracy_left_out": None
-            if unseen
-            else f"the test images of {values['dataset']} cannot be had, and the network was "
-            f"trained on those of {dataset}",
+            "accuracy_left_out": missing,
             "python": platform.python_version(),
             "files": files,
         }
@@ -174,13 +182,18 @@ def _same_weights(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(value, its[name]) for name, value in one.state_dict().items())
 
 
-def _test_images(dataset: str, data: MNISTDataModule | None) -> tuple[ImageDataset, str]:
-    """Return the test images that the checkpoint asks for, or the sample's, and their name."""
-    if data is None:
-        data = MNISTDataModule(source="sample" if dataset == sample.NAME else "auto")
-    data.prepare_data()
-    data.setup("test")
-    return data.splits["test"], data.name
+def _data(content: Mapping[str, Any]) -> tuple[MNISTDataModule, str | None]:
+    """Return a checkpoint's data set; or the sample, and why."""
+    recorded, trained_on = content.get("config", {}), content["hyper_parameters"]["dataset"]
+    try:
+        options = datasets.recorded_options(recorded.get("data", {}), trained_on)
+        data = MNISTDataModule(**options)
+        data.prepare_data()
+    except (InputError, Unavailable) as error:
+        why = error.reason if isinstance(error, Unavailable) else error
+        missing = f"the test images of {trained_on} cannot be had ({why})"
+        return MNISTDataModule(source="sample"), missing
+    return data, None
 
 
 def _probabilities(answers: Answers, images: ImageDataset) -> Tensor:
@@ -220,10 +233,12 @@ def command(args: list[str]) -> int:
     if not options.format:
         raise InputError(f"--format is missing: give some of {', '.join(FORMATS)}")
     checkpoint = runs.find_checkpoint(options.ckpt_path, Path("runs"), or_pretrained=True)
-    trained_on = checkpoints.read(checkpoint)["hyper_parameters"]["dataset"]
-    if trained_on == sample.NAME and options.data.source == "auto":
-        options.data.source = "sample"
-    data = parser.instantiate(options).data
+    data = None
+    if explicit := parser.parse_args(args, defaults=False).as_dict().get("data"):
+        content = checkpoints.read(checkpoint)
+        recorded, name = content.get("config", {}), content["hyper_parameters"]["dataset"]
+        chosen = datasets.recorded_options(recorded.get("data", {}), name, explicit)
+        data = MNISTDataModule(**chosen)
     certificate = export_checkpoint(checkpoint, options.format, options.output, data=data)
     print(f"{checkpoint} -> {options.output}, compared on {certificate['n']:,} images", end=" ")
     print(f"({certificate['dataset']})")

@@ -32,14 +32,21 @@ def write(path: Path, content: Mapping[str, Any], network: Network) -> None:
     arrays = [part.permute(_order(part)).contiguous().numpy().astype("<f4") for part in parts]
     text = base64.b64encode(b"".join(array.tobytes() for array in arrays)).decode()
     values = content["hyper_parameters"]
+    names, preprocessing = values["class_names"], values["preprocessing"]
+    # Pictures that are no ink on paper may have numbers for names: they are no digits to draw.
+    digits = preprocessing != "plain" and names == [str(n) for n in range(10)]
+    show = "Show a picture" if preprocessing == "plain" else "Draw a character"
     page = template("draw.html").render(
-        names=values["class_names"],
+        title="Draw a digit" if digits else show,
+        names=names,
+        digits=digits,
+        preprocessing=preprocessing,
         dataset=values["dataset"],
         parameters=sum(part.numel() for part in parts),
         weights=text,
     )
     with atomic_write(path) as file:
-        file.write(page.encode())
+        file.write(page.encode(errors="replace"))
 
 
 def read(path: Path) -> Network:

@@ -34,7 +34,13 @@ def write(path: Path, checkpoint: Mapping[str, Any], *, summary: Mapping[str, An
         summary: Figures and versions of the run.
     """
     weights = {name: value.contiguous() for name, value in checkpoint["state_dict"].items()}
-    metadata = {name: checkpoint[name] for name in ("hyper_parameters", "config", "epoch")}
+    # A checkpoint that `fit` did not write has no configuration.
+    kept = ("hyper_parameters", "config", "epoch")
+    metadata = {name: checkpoint[name] for name in kept if name in checkpoint}
+    if data := metadata.get("config", {}).get("data"):
+        # Of no use where the file goes, and nobody's business there.
+        data = {name: value for name, value in data.items() if name != "data_dir"}
+        metadata["config"] = metadata["config"] | {"data": data}
     metadata["summary"] = dict(summary)
     metadata["sha256"] = _sha256(weights, metadata)
     with atomic_write(path) as file:

@@ -1,0 +1,90 @@
+"""What `--data.dataset` can mean: a published data set, a folder of pictures, an array file."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mnist_lit.data import sample
+from mnist_lit.data.arrays import Arrays
+from mnist_lit.data.folder import Folder
+from mnist_lit.data.publications import PUBLICATIONS
+from mnist_lit.data.published import Published
+from mnist_lit.errors import InputError
+
+Source = Published | Folder | Arrays
+
+
+def default_data_dir() -> str:
+    return os.environ.get("MNIST_LIT_DATA_DIR") or "data"
+
+
+def find(
+    dataset: str = "mnist",
+    data_dir: str | None = None,
+    source: str = "auto",
+    preprocessing: str | None = None,
+    strict: bool = False,
+    **others: Any,
+) -> Source:
+    """Return the data set of a name or path; the options are the data module's.
+
+    Its others, which say what becomes of the images, do not matter here.
+
+    Raises:
+        InputError: There is no such data set.
+    """
+    data_dir = data_dir or default_data_dir()
+    if dataset in PUBLICATIONS:
+        found: Source = Published(dataset, data_dir, source)
+        found.preprocessing = preprocessing or found.preprocessing
+        return found
+    path = Path(dataset)
+    if source == "sample":
+        raise InputError(f"--data.source sample is one of mnist, not of {dataset}: leave it out")
+    if path.is_dir():
+        found = Folder(path, data_dir, preprocessing or "plain", strict=strict)
+    elif path.is_file() and path.suffix == ".npz":
+        found = Arrays(path, preprocessing or "plain")
+    else:
+        near = difflib.get_close_matches(dataset, PUBLICATIONS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(PUBLICATIONS)}"
+        raise InputError(
+            f"--data.dataset {dataset} is no folder of pictures and no .npz file that is there, "
+            f"and no published data set: {hint}"
+        )
+    if found.name in (*PUBLICATIONS, sample.NAME):
+        # Or its figures would be taken for those of another data set.
+        found.name += "-folder" if isinstance(found, Folder) else "-npz"
+    return found
+
+
+def recorded_options(
+    recorded: Mapping[str, Any], name: str | None, explicit: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the data options that give a checkpoint's data set here and now.
+
+    Args:
+        recorded: The options that the checkpoint or its run recorded; none in a foreign one.
+        name: The data set that it was trained on, if it was trained.
+        explicit: What the user asks for instead.
+    """
+    explicit = explicit or {}
+    options = dict(recorded) or ({"dataset": name} if name in PUBLICATIONS else {})
+    before = options.get("dataset", "mnist")
+    wanted = explicit.get("dataset", before)
+    if wanted != before:  # of another data set these would mean something else
+        for other in ("source", "preprocessing", "strict"):
+            options.pop(other, None)
+    data_dir = options.get("data_dir", "")
+    if wanted in PUBLICATIONS and not Published(wanted, data_dir).is_complete():
+        options.pop("data_dir", None)  # moved, or another machine
+    if wanted == "mnist" and name:
+        options["source"] = "sample" if name == sample.NAME else "full"
+    return options | dict(explicit)
+
+
+def run_name(dataset: str) -> str:
+    """Return what a run on a data set is called where the user names none."""
+    return dataset if dataset in PUBLICATIONS else Path(dataset).resolve().stem

@@ -1,0 +1,75 @@
+"""Images and labels by split, and how training images are set apart for validation or test."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Images as uint8 of shape N×1×28×28 and labels as int64 of shape N, of `train`, `val` and `test`.
+Splits = dict[str, tuple[Tensor, Tensor]]
+
+
+def last(images: Tensor, labels: Tensor, share: float) -> Splits:
+    """Set the last images apart for validation, unshuffled, as Keras's validation_split does."""
+    n = math.floor(len(labels) * (1 - share))
+    return {"train": (images[:n], labels[:n]), "val": (images[n:], labels[n:])}
+
+
+def stratified(labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Choose a share of each class at random: the same ones at each call.
+
+    A class of two images or more gives at least one and keeps at least one. The choice does not
+    depend on a run's seed, so that runs of different seeds have the same test images.
+    """
+    chosen = np.zeros(len(labels), bool)
+    random = np.random.default_rng(0)
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        n = min(max(round(share * len(of_class)), 1), len(of_class) - 1) if share else 0
+        chosen[random.permutation(of_class)[:n]] = True
+    return chosen
+
+
+def parted(images: Tensor, labels: Tensor, share: float) -> Splits:
+    """Set a share of each class apart for validation, as `stratified` chooses it."""
+    val = torch.from_numpy(stratified(labels.numpy(), share))
+    return {"train": (images[~val], labels[~val]), "val": (images[val], labels[val])}
+
+
+def unbalanced(counts: NDArray[np.int64]) -> bool:
+    """Tell whether the largest class has more than twice the images of the smallest."""
+    return bool(counts.max() > 2 * counts.min())
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Return names as a list in words, cut short after `most`."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def findings(splits: Splits, class_names: Sequence[str]) -> list[str]:
+    """Return what is odd about training and test images, a line each."""
+    counts = {
+        part: splits[part][1].bincount(minlength=len(class_names)).numpy()
+        for part in ("train", "test")
+    }
+    lines = []
+    for part, words in (("train", "training"), ("test", "test")):
+        if none := [name for name, n in zip(class_names, counts[part], strict=True) if not n]:
+            lines.append(f"no {words} image of {listed(none)}")
+    train = counts["train"]
+    if one := [name for name, n in zip(class_names, train, strict=True) if n == 1]:
+        lines.append(f"one training image alone of {listed(one)}")
+    if unbalanced(train):
+        low, high = int(train.argmin()), int(train.argmax())
+        lines.append(
+            f"classes are unbalanced: {train[low]:,} training images of {class_names[low]}, "
+            f"{train[high]:,} of {class_names[high]}"
+        )
+    seen = {image.tobytes() for image in splits["train"][0].numpy()}
+    if again := sum(image.tobytes() in seen for image in splits["test"][0].numpy()):
+        lines.append(f"{again:,} test images are among the training images too")
+    return lines

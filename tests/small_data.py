@@ -1,0 +1,81 @@
+"""Small data sets of real digits, re-labelled and written in the ways that people have them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from mnist_lit.data import sample
+from mnist_lit.data.publications import PUBLICATIONS, Publication
+
+Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+def digits(n: int, classes: int, *, skip: int = 0) -> Part:
+    """Return n real digits N×28×28, no two the same, and labels 0, 1, 2, … again and again.
+
+    A class is a digit, or where there are more than ten the share of one.
+    """
+    images, labels = sample.load(with_validation=False)["train"]
+    of_digit = [np.flatnonzero(labels.numpy() == digit) for digit in range(10)]
+    own = np.arange(skip, skip + n) % classes
+    chosen = []
+    taken = [0] * 10
+    for label in np.arange(skip + n) % classes:
+        chosen.append(of_digit[label % 10][taken[label % 10]])
+        taken[label % 10] += 1
+    return images.numpy()[chosen[skip:], 0], own
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch, n_train: int = 100, n_test: int = 50) -> None:
+    """Make every published data set a small one, without known sums."""
+    for name, own in PUBLICATIONS.items():
+        files = {file: n_test if _is_test(file) else n_train
+                 for file in own.files}  # fmt: skip
+        monkeypatch.setitem(PUBLICATIONS, name, own._replace(files=files, sha256={}))
+
+
+def _is_test(file: str) -> bool:
+    return file.startswith("t10k") or "-test-" in file
+
+
+def idx(own: Publication, train: Part, test: Part) -> dict[str, bytes]:
+    """Return the files of a publication with these images."""
+    found = {}
+    for name in own.files:
+        images, labels = test if _is_test(name) else train
+        if "images" in name:
+            content = (images.swapaxes(1, 2) if own.transposed else images).tobytes()
+        elif name.endswith("idx2-int"):
+            table = np.zeros((len(labels), 8), ">i4")
+            table[:, 0], table[:, 1:] = labels, 99  # of the writer and the like
+            content = table.tobytes()
+        else:
+            content = (labels + own.first_label).astype(np.uint8).tobytes()
+        found[name] = own.header(name) + content
+    return found
+
+
+def write_idx(own: Publication, data_dir: Path, train: Part, test: Part) -> None:
+    raw = data_dir / own.torchvision / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for name, content in idx(own, train, test).items():
+        (raw / name).write_bytes(content)
+
+
+def write_folder(path: Path, part: Part, names: Sequence[str]) -> None:
+    """Write PNG files `path/<class>/<number>.png`."""
+    for i, (image, label) in enumerate(zip(*part, strict=True)):
+        file = path / names[label] / f"{i:05}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+
+
+def write_npz(path: Path, train: Part, test: Part, **others: NDArray[np.generic]) -> None:
+    arrays: dict[str, Any] = {"x_train": train[0], "y_train": train[1]}
+    arrays |= {"x_test": test[0], "y_test": test[1], **others}
+    np.savez(path, **arrays)
