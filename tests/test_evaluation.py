@@ -1,10 +1,13 @@
 """Figures of how right answers are, against sums done by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from mnist_lit import Network, evaluation
+from mnist_lit.data.splits import unbalanced
 
 
 def found(labels: list[int], probabilities: list[list[float]]) -> evaluation.Answers:
@@ -22,9 +25,28 @@ def test_statistics() -> None:
     assert result.confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
     assert result.precision[:2].tolist() == [2 / 3, 1 / 2] and np.isnan(result.precision[2])
     assert result.recall[:2].tolist() == [2 / 3, 1 / 2] and np.isnan(result.recall[2])
+    assert result.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert sorted(result.pairs) == [(0, 1, 1), (1, 0, 1)]
     # Each probability is alone in its fifteenth: .1, .2, .7, .4 and .55 from being right or wrong.
     assert result.calibration_error == pytest.approx(0.39, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009], False),  # MNIST's test images
+        ([2, 4], False),
+        ([2, 5], True),
+        ([0, 1], True),
+        ([0, 0], False),
+        ([7], False),
+        ([], False),
+        (np.array([130, 255], np.uint8), False),  # twice 130 is 4 in bytes
+        (np.array([100, 255], np.uint8), True),
+    ],
+)
+def test_unbalanced(counts: Any, expected: bool) -> None:
+    assert unbalanced(counts) is expected
 
 
 def test_answers_are_the_networks() -> None:

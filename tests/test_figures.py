@@ -1,9 +1,13 @@
 """Figures say what they are given: points, labels, marked epochs. Looking at them is no test's."""
 
+import io
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -119,6 +123,150 @@ def test_confusion(style: figures.Style) -> None:
     figures.confusion(np.array([[1, 0], [0, 0]]), ["a", "b"], style)
 
 
+def drawn(figure: Figure) -> bytes:
+    """Draw a figure, which fails where a glyph is missing: a warning is an error in tests."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=figures.DPI)
+    return content.getvalue()
+
+
+def ticks(axes: Axes) -> list[str]:
+    found = [text.get_text() for text in axes.get_xticklabels()]
+    assert [text.get_text() for text in axes.get_yticklabels()] == found
+    return found
+
+
+NUMBERS = {
+    "2": ["cat", "dog"],
+    "10 wide": ["WWWWWWWWWWWWWWWW"] * 10,
+    "47": [f"letter {i}" for i in range(47)],
+    "1000": [f"class {i}" for i in range(1000)],
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_confusion_of_any_number_of_classes(number: str, style: figures.Style) -> None:
+    names = NUMBERS[number]
+    # Errors all over, which is what a picture's file grows with.
+    counts = np.random.default_rng(0).poisson(0.1, (len(names), len(names)))
+    np.fill_diagonal(counts, 100)
+    figure = figures.confusion(counts, names, style)
+    assert len(drawn(figure)) < 1_000_000
+    inside, whole = figure.get_tightbbox(), figure.bbox_inches
+    assert whole.x0 <= inside.x0 < inside.x1 <= whole.x1 and whole.width < 11
+    assert whole.y0 <= inside.y0 < inside.y1 <= whole.y1 and whole.height < 22
+    for axes in figure.axes:
+        shown = ticks(axes)
+        assert shown == names[:: -(-len(names) // 50)]
+        assert bool(axes.texts) == (len(names) < 40)
+        assert ("one class of 20 is named" in axes.get_xlabel()) == (number == "1000")
+
+
+@pytest.fixture
+def fonts() -> Iterator[None]:
+    """See what is known of fonts forgotten, before a test and after it."""
+    known = (figures._fonts, figures._others, figures._characters)
+    for function in known:
+        function.cache_clear()
+    before = list(font_manager.fontManager.ttflist)
+    yield
+    font_manager.fontManager.ttflist[:] = before
+    for function in known:
+        function.cache_clear()
+
+
+# DejaVu Sans lacks it, and another of the fonts that come with matplotlib has it.
+RARE = "\N{LATIN SMALL LETTER D WITH PALATAL HOOK}"
+PRIVATE = "\ue000"
+
+
+def test_names_that_another_font_can_draw(fonts: None, style: figures.Style) -> None:
+    images, labels = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
+    probabilities = np.array([[0.2, 0.8], [0.7, 0.3]])
+    for figure in (
+        figures.confusion(np.array([[1, 2], [3, 4]]), [RARE, "b"], style),
+        figures.worst_errors(images, labels, probabilities, [RARE, "b"], style),
+        figures.tiles(images, [RARE, "b"], style, columns=2, empty=""),
+        figures.compared({RARE: ROWS, "b": ROWS}, style),
+    ):
+        drawn(figure)
+    assert figures.shown([RARE, "b"]) == ([RARE, "b"], "")
+
+
+def test_fonts_that_were_installed_since(fonts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = font_manager.fontManager
+    new = [entry.fname for entry in manager.ttflist if entry.name == "STIXGeneral"]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [*new, "no font"])
+    manager.ttflist[:] = [entry for entry in manager.ttflist if entry.name == "DejaVu Sans"]
+    assert figures.shown([RARE]) == ([RARE], "")
+
+
+# Of private use, half a character, a line's end, and a point that stands for no character.
+@pytest.mark.parametrize("strange", [PRIVATE, "\udc80", "\n", "\U0003ffff"])
+def test_names_that_no_font_can_draw(strange: str, style: figures.Style) -> None:
+    names = ["a", f"x{strange}y"]
+    figure = figures.confusion(np.array([[1, 2], [3, 4]]), names, style)
+    drawn(figure)
+    assert [ticks(axes) for axes in figure.axes] == [["a", "#1"]] * 2
+    assert figure.get_supxlabel() == figures.NUMBERED
+    images, labels = np.zeros((1, 28, 28), np.uint8), np.array([1])
+    figure = figures.worst_errors(images, labels, np.array([[0.8, 0.2]]), names, style)
+    drawn(figure)
+    assert "#1, read as a\n0.800" in texts(figure) and figures.NUMBERED in texts(figure)
+    figure = figures.compared({"a": ROWS, f"x{strange}y": ROWS}, style)
+    drawn(figure)
+    assert figures.shown(names, [0])[1] == ""  # the figure holds no number to explain
+    assert "#1" in texts(figure) and figures.NUMBERED in [t.get_text() for t in figure.texts]
+
+
+def test_plain_names_cost_nothing(fonts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def needless(*args: Any) -> Any:
+        raise AssertionError("a font was read")
+
+    monkeypatch.setattr(figures, "_others", needless)
+    monkeypatch.setattr(figures, "_characters", needless)
+    assert figures.shown(["T-shirt/top", "~"]) == (["T-shirt/top", "~"], "")
+
+
+def test_names_are_no_formulas(style: figures.Style) -> None:
+    name = r"$\frac$"
+    figure = figures.confusion(np.eye(2, dtype=int), [name, "b"], style)
+    drawn(figure)
+    assert ticks(figure.axes[0]) == [name, "b"]
+    drawn(figures.tiles(np.zeros((1, 28, 28), np.uint8), [name], style, columns=1, empty=""))
+
+
+def test_long_names_are_shortened() -> None:
+    long = [f"photograph_of_a_{animal}" for animal in ("cat", "dog")] + ["⚡" * 20]
+    assert figures.shown(long)[0] == ["photogra…f_a_cat", "photogra…f_a_dog", "⚡⚡⚡⚡…⚡⚡⚡"]
+    whole = ["sixteen letters.", "⚡" * 8]
+    assert figures.shown(whole)[0] == whole
+
+
+def test_letters_and_accents_become_one() -> None:
+    assert figures.shown(["e\u0301"])[0] == ["é"]
+
+
+def test_titles_stay_in_their_cells(style: figures.Style) -> None:
+    images = np.zeros((6, 28, 28), np.uint8)
+    figure = figures.tiles(
+        images, ["W" * 16 + "\nread as " + "W" * 16 + "\n1.0"] * 6, style, columns=5, empty="",
+        note=figures.NUMBERED,
+    )  # fmt: skip
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts[:6]]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes[:5]))
+    pictures = [image.get_window_extent() for image in figure.axes[0].images]
+    assert boxes[0].y0 >= pictures[0].y1 and boxes[5].y1 <= pictures[0].y0
+    note = figure.axes[0].texts[6].get_window_extent()
+    assert note.y0 >= 0 and note.y1 <= pictures[5].y0
+    figure = figures.tiles(images[:1], ["Bag\nread as Coat\n0.9"], style, columns=1, empty="")
+    (title, _), (picture,) = figure.axes[0].texts, figure.axes[0].images
+    box = title.get_window_extent()
+    assert figure.bbox.y1 >= box.y1 > box.y0 >= picture.get_window_extent().y1
+    figure = figures.tiles(images[:1], ["a"], style, columns=1, empty="", note=figures.NUMBERED)
+    assert figure.axes[0].texts[-1].get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_worst_errors(style: figures.Style) -> None:
     images = np.zeros((4, 28, 28), np.uint8)
     labels = np.array([0, 1, 0, 1])
@@ -128,6 +276,10 @@ def test_worst_errors(style: figures.Style) -> None:
     assert [text for text in found if "read as" in text] == wanted
     figure = figures.worst_errors(images, labels, probabilities, ["a", "b"], style, count=1)
     assert [t for t in texts(figure) if "read as" in t] == wanted[:1]
+    figure = figures.worst_errors(
+        images, labels, probabilities, ["Sandal", "Shirt"], style, count=1
+    )
+    assert "Shirt\nread as Sandal\n0.950" in texts(figure)
     none = figures.worst_errors(images[:1], labels[:1], probabilities[:1], ["a", "b"], style)
     assert "no image was misread" in texts(none)
 

@@ -11,14 +11,23 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import small_data
 from conftest import MNIST, REPOSITORY, SHORT, Command
 from mnist_lit.data import sample
+from mnist_lit.data.publications import PUBLICATIONS
 
 TEXT = (REPOSITORY / "README.md").read_text("utf-8")
+DATASETS = (REPOSITORY / "docs" / "datasets.md").read_text("utf-8")
+
+
+def shell(text: str) -> list[str]:
+    """Return the lines of all blocks of shell commands."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+    return [line for block in blocks for line in block.splitlines()]
+
+
 # Indented lines are the two commands of the first screen.
-LINES = re.findall(r"^    (make .*)$", TEXT, re.M) + [
-    line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines()
-]
+LINES = re.findall(r"^    (make .*)$", TEXT, re.M) + shell(TEXT)
 # What installs is proved by the installation that runs these tests.
 INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "python -m pip install")
 
@@ -47,6 +56,7 @@ def test_commands(command: Command) -> None:
     shutil.copytree(REPOSITORY / "configs", "configs")
     images, _ = sample.load()["test"]
     Image.fromarray(255 - images[0, 0].numpy()).resize((280, 280)).save("photo.jpg")
+    small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
     ran = 0
     for line in LINES:
         if line.startswith(("make ", *INSTALLING)):
@@ -61,7 +71,9 @@ def test_commands(command: Command) -> None:
         if name == "fit":
             # Of two values the last counts.
             options += ["--trainer.max_epochs", "2" if "--ckpt_path" in options else "1"]
-            if options[:2] != ["--ckpt_path", "last"]:
+            if "--data.dataset" in options:
+                options += SHORT[2:]
+            elif options[:2] != ["--ckpt_path", "last"]:
                 options += SHORT
         if (name, options[1:2]) == ("test", ["imported.ckpt"]):
             # A Keras file does not say its data set; it is taken to be MNIST.
@@ -75,7 +87,7 @@ def test_commands(command: Command) -> None:
         answer = command(name, *options)
         assert (answer.code, answer.err) == (0, ""), line
         ran += 1
-    assert ran >= 17
+    assert ran >= 20
 
     # Each by itself, in a process that has none of the tests' own settings.
     environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
@@ -85,6 +97,25 @@ def test_commands(command: Command) -> None:
         )
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
-        assert (REPOSITORY / target).exists(), target
+def test_commands_of_datasets(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(REPOSITORY / "configs", "configs")
+    small_data.shrink(monkeypatch)
+    train, test = small_data.digits(100, 10), small_data.digits(50, 10, skip=100)
+    small_data.write_idx(PUBLICATIONS["fashion"], Path("data"), train, test)
+    small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
+    given = dict(zip(("x_train", "y_train", "x_test", "y_test"), (*train, *test), strict=True))
+    for code in re.findall(r"```python\n(.*?)```", DATASETS, re.S):
+        exec(code, given)  # it saves shapes.npz
+    lines = shell(DATASETS)
+    for line in lines:
+        program, *args = shlex.split(line)
+        assert (program, args[:3]) == ("python", ["-m", "mnist_lit", "fit"]), line
+        answer = command(*args[2:], *SHORT[2:], "--trainer.max_epochs", "1")
+        assert (answer.code, answer.err) == (0, ""), line
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("text, folder", [(TEXT, "."), (DATASETS, "docs")], ids=["readme", "data"])
+def test_links_lead_somewhere(text: str, folder: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (REPOSITORY / folder / target).exists(), target

@@ -4,15 +4,18 @@ import json
 import re
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page
+import torch
+from playwright.sync_api import Browser, Locator, Page
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import SHORT, Command
-from mnist_lit import figures, report
+from mnist_lit import Network, checkpoints, evaluation, figures, report
 from mnist_lit.errors import InputError
 from mnist_lit.runs import Run
 
@@ -27,8 +30,11 @@ def size(path: Path) -> tuple[int, int]:
     return width, height
 
 
-def row(epoch: int, val_loss: float | None) -> dict[str, Any]:
-    return {"epoch": epoch, "val_loss": val_loss, "seconds": 10.0}
+def row(epoch: int, val_loss: float | None, train_loss: float = 0.5) -> dict[str, Any]:
+    others = {"train_accuracy": 0.5, "val_accuracy": val_loss, "lr": 1e-3}
+    return {
+        "epoch": epoch, "val_loss": val_loss, "train_loss": train_loss, "seconds": 10.0, **others
+    }  # fmt: skip
 
 
 def test_early_stop() -> None:
@@ -68,6 +74,114 @@ def trained(command: Command, monkeypatch: pytest.MonkeyPatch) -> Run:
         command("fit", *SHORT, "--trainer.max_epochs", 2)
     assert not PAGE.exists()
     return Run(RUN)
+
+
+def test_worst_classes() -> None:
+    counts = [4, 10, 0, 20, *[5] * 30]
+    right = [4, 5, 0, 10, *[4] * 30]
+    confusion = np.diag(right)
+    confusion[:, 0] += np.array(counts) - right
+    recall = np.array([r / n if n else np.nan for r, n in zip(right, counts, strict=True)])
+    statistics = evaluation.Statistics(confusion, recall, recall, 0.5, 0.1, [])
+    classes = report.class_rows(statistics, [f"class {i}" for i in range(34)])
+    assert classes[1] == {"name": "class 1", "images": 10, "precision": 0.5, "recall": 0.5}
+    assert classes[2] == {"name": "class 2", "images": 0, "precision": None, "recall": None}
+    found = [row["name"] for row in report.worst(classes)]
+    assert found == ["class 3", "class 1", *(f"class {i}" for i in range(4, 12))]
+    assert report.worst(classes[:1]) == []  # all right
+
+
+@pytest.fixture
+def said(trained: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return the text of a report on rows and, where classes are named, answers to their images."""
+    monkeypatch.setattr(report, "_png", lambda figure: b"")  # which takes a second
+
+    def write(
+        rows: list[dict[str, Any]], names: list[str] | None = None, counts: list[int] | None = None
+    ) -> str:
+        monkeypatch.setattr(report, "rows_of", lambda run: rows)
+        if names is None or counts is None:
+            trained.best.unlink()
+            trained.last.unlink()
+        else:
+            network = Network(len(names)).eval()
+            values = {"dataset": "pictures", "class_names": names}
+            monkeypatch.setattr(checkpoints, "load_network", lambda path: (network, values))
+            best = figures.best_epoch(rows) or 0
+            epochs = {trained.best: best, trained.last: len(rows)}
+            monkeypatch.setattr(checkpoints, "read", lambda path: {"epoch": epochs[path] - 1})
+            labels = torch.arange(len(names)).repeat_interleave(torch.tensor(counts))
+            images = torch.randint(0, 256, (len(labels), 1, 28, 28), dtype=torch.uint8)
+            monkeypatch.setattr(report, "_test_images", lambda *args: (images, labels))
+        report.write(trained)
+        return re.sub(r"\s+", " ", PAGE.read_text("utf-8"))
+
+    return write
+
+
+def test_one_epoch(said: Callable[..., str]) -> None:
+    text = said([row(1, 0.6)], ["a", "b"], [1, 1])
+    assert "There is only one: its loss on validation is 0.6000, and its accuracy on test" in text
+    assert "<summary>1 row</summary>" in text
+    assert text.count("<dt>test accuracy") == 1  # the best is the last
+    for wrong in ("more epoch", "Early stopping", "stays above", "by heart"):
+        assert wrong not in text
+
+
+def test_best_epoch_that_is_the_last(said: Callable[..., str]) -> None:
+    text = said([row(1, 0.9), row(2, 0.8)], ["a", "b"], [1, 1])
+    assert "On validation it is epoch <strong>2</strong> of 2" in text
+    assert "It is also the last, with" in text and text.count("<dt>test accuracy") == 1
+    assert "From epoch 1 on the validation loss stays above the training loss, yet" in text
+    assert "no longer others" not in text
+    assert "Early stopping" not in text  # two epochs are no more than its patience
+
+
+def test_best_epoch_before_the_last(said: Callable[..., str]) -> None:
+    text = said([row(1, 0.6), row(2, 0.7)], ["a", "b"], [1, 1])
+    assert "points for 1 more epoch." in text and text.count("<dt>test accuracy") == 2
+    assert "learning its own images and no longer others" in text
+
+
+@pytest.mark.parametrize(
+    ("losses", "part"),
+    [
+        ([1, *[2] * 6], "after epoch 6, with the same best epoch, and saved 1 epoch, 10 s"),
+        ([1, *[2] * 5, 0.9, 3], "after epoch 6, before the best, and saved 2 epochs, 20 s"),
+        ([7, 6, 5, 4, 3, 2, 1], "with a patience of 5 epochs would have saved nothing"),
+    ],
+)
+def test_what_is_said_of_early_stopping(
+    said: Callable[..., str], losses: list[float], part: str
+) -> None:
+    assert part in said([row(i, loss) for i, loss in enumerate(losses, 1)])
+
+
+STRANGE = ["<b>x</b>", "أرنب", "$x$", "x\udc80", "\ue000", "a" * 200]
+
+
+@pytest.mark.parametrize("n", [20, 47])
+def test_classes(said: Callable[..., str], browser: Browser, n: int) -> None:
+    names = STRANGE + [f"class {i}" for i in range(6, n)]
+    text = said([row(1, 0.6)], names, [9, *[4] * (n - 1)])
+    assert "<b>" not in text and "&lt;b&gt;x&lt;/b&gt;" in text and r"x\udc80" in text
+    assert "<dt>balanced accuracy, best epoch (1)</dt>" in text
+    assert "mean of the classes’ recalls" in text
+    tab, _ = opened(browser, PAGE, "light", 390)
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    tables = [table.count() for table in class_tables(tab)]
+    assert tables == ([20] if n == 20 else [10, 47])
+    assert tab.locator("details").count() == (1 if n == 20 else 2)
+    tab.close()
+
+
+def class_tables(tab: Page) -> list[Locator]:
+    tables = tab.locator("table").filter(has_text="precision").all()
+    return [table.locator("tbody tr") for table in tables]
+
+
+def test_balanced_classes_need_no_balanced_accuracy(said: Callable[..., str]) -> None:
+    assert "balanced" not in said([row(1, 0.6)], ["a", "b"], [2, 4])
 
 
 def test_command(command: Command, trained: Run) -> None:

@@ -37,13 +37,15 @@ class Statistics(NamedTuple):
     """How right answers are, beyond the accuracy.
 
     Precision is the share of right ones among the images read as a class, recall among those that
-    are of it; both are NaN where there are none. The calibration error (ECE) is the mean distance
-    between probability and accuracy over 15 bins of probability.
+    are of it; both are NaN where there are none. The balanced accuracy is the mean recall of the
+    classes that have images, so that each counts the same, however large. The calibration error
+    (ECE) is the mean distance between probability and accuracy over 15 bins of probability.
     """
 
     confusion: NDArray[np.int64]  # [label, prediction]
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
+    balanced_accuracy: float
     calibration_error: float
     pairs: list[tuple[int, int, int]]  # label, prediction, images: the most confused first
 
@@ -65,7 +67,8 @@ def statistics(found: Answers) -> Statistics:
     ]
     pairs.sort(key=lambda pair: -pair[2])
     error = float(multiclass_calibration_error(probabilities, labels, classes, n_bins=15))
-    return Statistics(confusion, precision, recall, error, pairs)
+    balanced = float(np.nanmean(recall))
+    return Statistics(confusion, precision, recall, balanced, error, pairs)
 
 
 def feature_maps(network: nn.Sequential, image: NDArray[np.uint8]) -> dict[str, Any]:

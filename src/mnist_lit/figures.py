@@ -5,12 +5,16 @@ Design), and every figure is legible at 800 pixels.
 """
 
 import contextlib
+import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
@@ -21,6 +25,9 @@ from numpy.typing import NDArray
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 DPI = 130
+LONGEST = 16  # columns of a name in a figure
+NAMED = 50  # classes that a confusion matrix can name each
+NUMBERED = "numbers stand for names that no installed font can draw"
 QUANTITIES = {"loss": "loss (nats an image)", "accuracy": "accuracy (share of images)"}
 
 
@@ -56,9 +63,105 @@ def styled(name: str) -> Iterator[Style]:
         "grid.color": style.quiet,
         "legend.frameon": False,
         "font.size": 11,
+        "text.parse_math": False,  # names may hold $
     }
     with matplotlib.rc_context(values):
         yield style
+
+
+def shown(
+    names: Sequence[str], used: Iterable[int] | None = None, longest: int = LONGEST
+) -> tuple[list[str], str]:
+    """Return names as figures show them, and a note that explains numbers among them, or nothing.
+
+    A long name is shortened in its middle, so that names which begin alike stay apart. A name that
+    no installed font can draw is shown by its place, as `#3`.
+
+    Args:
+        names: The names.
+        used: The places of those that the figure holds; by default all.
+        longest: The most columns that a name may take; a Chinese character takes two.
+    """
+    # Letter and accent in one: older versions of matplotlib set them side by side.
+    names = [unicodedata.normalize("NFC", name) for name in names]
+    drawn = [not _fonts(frozenset(name))[1] for name in names]
+    found = [
+        _shortened(name, longest) if known else f"#{i}"
+        for i, (name, known) in enumerate(zip(names, drawn, strict=True))
+    ]
+    used = range(len(names)) if used is None else used
+    return found, "" if all(drawn[i] for i in used) else NUMBERED
+
+
+def _shortened(name: str, longest: int) -> str:
+    if _columns(name) <= longest:
+        return name
+    head, tail = name[:longest], name[-longest:]
+    while _columns(head) > longest // 2:
+        head = head[:-1]
+    while _columns(tail) > longest // 2 - 1:
+        tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _points(text: str, size: float) -> float:
+    """Return about how wide a line of text of a font size is, both in points."""
+    return 0.64 * size * _columns(text)
+
+
+@functools.lru_cache(2000)
+def _fonts(characters: frozenset[str]) -> tuple[list[str], frozenset[str]]:
+    """Return the families to draw characters with, and the characters that no font has."""
+    families = list(matplotlib.rcParams["font.family"])
+    if all(" " <= c <= "~" for c in characters):
+        return families, frozenset()
+    # Control characters, halves of characters, and points of private use, whose glyphs mean
+    # something in their own font alone.
+    unfit = frozenset(c for c in characters if unicodedata.category(c) in ("Cc", "Cs", "Co"))
+    if unfit:
+        return families, unfit
+    missing = characters - _characters(font_manager.findfont(font_manager.FontProperties()))
+    for family, path in _others() if missing else ():
+        if missing & _characters(path):
+            families.append(family)
+            missing -= _characters(path)
+    return families, missing
+
+
+@functools.cache
+def _characters(path: str) -> frozenset[str]:
+    return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
+
+
+@functools.cache
+def _others() -> list[tuple[str, str]]:
+    """Return installed fonts that may have what the usual one lacks, those without serifs first."""
+    manager = font_manager.fontManager
+    # matplotlib lists the fonts once, and would never see one that was installed since.
+    for path in set(font_manager.findSystemFonts()) - {entry.fname for entry in manager.ttflist}:
+        with contextlib.suppress(Exception):  # whatever a file of a font may hold
+            manager.addfont(path)
+    # The last resort has a box for every character.
+    families = {entry.name for entry in manager.ttflist if "Last Resort" not in entry.name}
+    return [
+        (
+            family,
+            manager.findfont(
+                font_manager.FontProperties(family=[family]), fallback_to_default=False
+            ),
+        )
+        for family in sorted(families, key=lambda family: ("Sans" not in family, family))
+    ]
+
+
+def _lettered(texts: Iterable[str]) -> contextlib.AbstractContextManager[None]:
+    """Draw within this context with fonts that have the characters of texts."""
+    families = _fonts(frozenset("".join(texts)) - {"\n"})[0]
+    return matplotlib.rc_context({"font.family": families})
 
 
 def parting(rows: Sequence[Mapping[str, Any]]) -> int | None:
@@ -123,12 +226,13 @@ def curves(rows: Sequence[Mapping[str, Any]], style: Style) -> Figure:
 
 def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> Figure:
     """Draw the losses of several runs, training dotted and validation as lines, in one chart."""
+    names, note = shown(list(runs), longest=36)
     figure = Figure(figsize=(10, 4.4))
     pair = figure.subplots(1, 2)
     figure.subplots_adjust(0.075, 0.13, 0.985, 0.85, wspace=0.2)
     # Okabe and Ito's colours, those legible on the ground first.
     colours = [style.blue, style.red, "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#e69f00"]
-    for i, (name, rows) in enumerate(runs.items()):
+    for i, (name, rows) in enumerate(zip(names, runs.values(), strict=True)):
         colour = colours[i % len(colours)]
         for axes, quantity in zip(pair, QUANTITIES, strict=True):
             axes.plot(
@@ -147,10 +251,12 @@ def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> F
         axes.grid(axis="y", lw=0.7)
         axes.set_axisbelow(True)
     handles, labels = pair[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="upper center", ncols=3, fontsize=9.5,
-        title="dots: training    lines: validation", title_fontsize=9.5,
-    )  # fmt: skip
+    with _lettered(names):
+        figure.legend(
+            handles, labels, loc="upper center", ncols=3, fontsize=9.5,
+            title="dots: training    lines: validation", title_fontsize=9.5,
+        )  # fmt: skip
+    figure.text(0.99, 0.01, note, ha="right", fontsize=8)
     return figure
 
 
@@ -198,60 +304,126 @@ def architecture(layers: Sequence[tuple[str, str, Sequence[int], int]], style: S
 
 
 def confusion(counts: NDArray[np.integer[Any]], names: Sequence[str], style: Style) -> Figure:
-    """Draw a confusion matrix, counts[label, prediction], as numbers and as shares of each row."""
-    n = len(names)
-    side = max(5.0, 0.34 * n + 1)
-    figure = Figure(figsize=(2 * side, side + 0.35))
-    left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(0.065, 0.1, 0.99, 0.93, wspace=0.16)
+    """Draw a confusion matrix, as numbers and as shares of each row.
+
+    Of more than 50 classes some are named, at even distances.
+
+    Args:
+        counts: int classes×classes, by label and prediction.
+        names: The classes' names.
+        style: The style.
+    """
+    n, step = len(names), -(-len(names) // NAMED)
+    ticks = range(0, n, step)
+    names, note = shown(names, ticks)
+    names = names[::step]
+    stacked = n > 12
+    size = 8 if stacked else 10
+    widest = max(_points(name, size) for name in names)
+    # In inches, of a matrix and of the names beside it.
+    label = widest / 72
+    side = min(max(5, 0.3 * n), 8.3) if stacked else min(4.4 - label, max(2.2, 0.7 * n))
+    cell = 72 * side / n
+    turned = widest > 0.9 * cell * step
+    below = label if turned else size / 72
+    down, across = (2, 1) if stacked else (1, 2)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     colours = LinearSegmentedColormap.from_list("", [style.ground, style.blue])
-    for axes, values, title in (
-        (left, counts, "images"), (right, shares, "per cent of each label's images"),
-    ):  # fmt: skip
-        # A root, so that a handful of errors shows beside a thousand right answers.
-        axes.imshow(values, cmap=colours, norm=PowerNorm(0.35, 0, max(values.max(), 1)))
-        axes.set_title(title, fontsize=11)
-        axes.set(xlabel="prediction", ylabel="label")
-        axes.set_xticks(range(n), names, rotation=0 if max(map(len, names)) < 3 else 90)
-        axes.set_yticks(range(n), names)
-        axes.tick_params(length=0, labelsize=10 if n <= 12 else 7)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        if n > 30:
-            continue
-        for (row, column), value in np.ndenumerate(values):
-            if value:
-                text = f"{value:.1f}" if values is shares else f"{value}"
-                strong = value > 0.3 * values.max()
-                ink = style.ground if strong else style.ink
-                axes.text(
-                    column, row, text, ha="center", va="center", color=ink,
-                    fontsize=8 if n <= 12 else 5,
-                )  # fmt: skip
+    with _lettered(names):
+        figure = Figure(
+            figsize=(across * (side + label + 0.6), down * (side + below + 0.85)),
+            layout="compressed",
+        )
+        axis = f" (one class of {step} is named)" if step > 1 else ""
+        for axes, values, title in zip(
+            figure.subplots(down, across),
+            (counts, shares),
+            ("images", "per cent of each label's images"),
+            strict=True,
+        ):
+            axes.imshow(
+                values,
+                cmap=colours,
+                # A root, so that a handful of errors shows beside a thousand right answers.
+                norm=PowerNorm(0.35 if step == 1 else 0.2, 0, max(values.max(), 1)),
+                interpolation="nearest",  # a cell may be as small as a pixel
+            )
+            axes.set_title(title, fontsize=11)
+            axes.set(xlabel=f"prediction{axis}", ylabel=f"label{axis}")
+            axes.set_xticks(ticks, names, rotation=90 if turned else 0)
+            axes.set_yticks(ticks, names)
+            axes.tick_params(length=0, labelsize=size)
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            _numbers(axes, values, cell, style)
+        if note:
+            figure.supxlabel(note, x=0.01, ha="left", fontsize=8)
     return figure
 
 
-def tiles(
-    images: NDArray[np.uint8], titles: Sequence[str], style: Style, *, columns: int, empty: str
-) -> Figure:
-    """Draw images N×28×28 in a grid, each under its title; `empty` is said where there is none."""
-    rows = max(-(-len(images) // columns), 1)
-    cell_width, cell_height = 1.75, 2.0
-    figure = Figure(figsize=(cell_width * columns, cell_height * rows))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, cell_width * columns), ylim=(-cell_height * rows, 0))
-    axes.set_axis_off()
-    if not len(images):
-        axes.text(0.5, 0.5, empty, transform=axes.transAxes, ha="center", fontsize=13)
-    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
-        x, y = cell_width * (i % columns), -cell_height * (i // columns)
-        axes.imshow(
-            image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto",
-            extent=(x + 0.15, x + cell_width - 0.15, y - cell_height + 0.08, y - 0.47),
+def _numbers(axes: Axes, values: NDArray[Any], cell: float, style: Style) -> None:
+    """Write the values of a matrix into its cells, so many points wide, where they are legible."""
+    form = "d" if np.issubdtype(values.dtype, np.integer) else ".1f"
+    texts = {place: f"{values[place]:{form}}" for place in zip(*values.nonzero(), strict=True)}
+    widest = max((_points(text, 1) for text in texts.values()), default=1)
+    size = min(0.95 * cell / widest, 0.3 * cell, 14)
+    if size < 5:
+        return
+    for (row, column), text in texts.items():
+        strong = values[row, column] > 0.3 * values.max()
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=size,
+            color=style.ground if strong else style.ink,
         )  # fmt: skip
-        axes.text(x + cell_width / 2, y - 0.25, title, ha="center", va="center", fontsize=11)
-    axes.set(xlim=(0, cell_width * columns), ylim=(-cell_height * rows, 0))
+
+
+def tiles(
+    images: NDArray[np.uint8],
+    titles: Sequence[str],
+    style: Style,
+    *,
+    columns: int,
+    empty: str,
+    note: str = "",
+) -> Figure:
+    """Draw images N×28×28 in a grid, each under its title.
+
+    Args:
+        images: uint8 N×28×28.
+        titles: N titles, of names that `shown` returned.
+        style: The style.
+        columns: Images in a row.
+        empty: What is said where there is no image.
+        note: What is said below, such as the note that `shown` returned.
+    """
+    rows = max(-(-len(images) // columns), 1)
+    heading = 0.65 if any(title.count("\n") > 1 for title in titles) else 0.47
+    cell_width, cell_height = 1.75, 1.53 + heading
+    width = cell_width * columns
+    # So many columns of the note's letters are as wide as the figure.
+    note = textwrap.fill(note, int(72 * width / _points("x", 8)) - 2)
+    height = cell_height * rows + (0.16 * (note.count("\n") + 1) + 0.1 if note else 0)
+    texts = []
+    with _lettered(titles):
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        if not len(images):
+            axes.text(0.5, 0.5, empty, transform=axes.transAxes, ha="center", fontsize=13)
+        for i, (image, title) in enumerate(zip(images, titles, strict=True)):
+            x, y = cell_width * (i % columns), -cell_height * (i // columns)
+            axes.imshow(
+                image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto",
+                extent=(x + 0.15, x + cell_width - 0.15, y - cell_height + 0.08, y - heading),
+            )  # fmt: skip
+            middle = (x + cell_width / 2, y - heading / 2 - 0.015)
+            texts.append(axes.text(*middle, title, ha="center", va="center", fontsize=11))
+        axes.set(xlim=(0, width), ylim=(-height, 0))
+        axes.text(0.1, 0.08 - height, note, va="bottom", fontsize=8)
+    widest = max((text.get_window_extent().width / figure.dpi for text in texts), default=0)
+    if widest > cell_width - 0.1:
+        for text in texts:
+            text.set_fontsize(11 * (cell_width - 0.1) / widest)
     return figure
 
 
@@ -278,11 +450,14 @@ def worst_errors(
     wrong = np.flatnonzero(predictions != labels)
     of_label = probabilities[wrong, labels[wrong]]
     worst = wrong[np.argsort(of_label, kind="stable")[:count]]
+    names, note = shown(names, [*labels[worst], *predictions[worst]])
+    pairs = [(names[labels[i]], names[predictions[i]]) for i in worst]
+    parting = ", " if all(_columns(label + read) <= 6 for label, read in pairs) else "\n"
     titles = [
-        f"{names[labels[i]]}, read as {names[predictions[i]]}\n{probabilities[i].max():.3f}"
-        for i in worst
+        f"{label}{parting}read as {read}\n{probabilities[i].max():.3f}"
+        for i, (label, read) in zip(worst, pairs, strict=True)
     ]
-    return tiles(images[worst], titles, style, columns=5, empty="no image was misread")
+    return tiles(images[worst], titles, style, columns=5, empty="no image was misread", note=note)
 
 
 def _mosaic(maps: NDArray[np.floating[Any]], columns: int) -> NDArray[np.floating[Any]]:

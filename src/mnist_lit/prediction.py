@@ -192,7 +192,7 @@ def command(args: list[str]) -> int:
     if options.output:
         _write(Path(options.output), table)
     if shown:
-        _draw(Path(options.show), shown)
+        _draw(Path(options.show), shown, names)
     return 2 if failures else 0
 
 
@@ -232,11 +232,18 @@ def _write(path: Path, table: Sequence[Prediction]) -> None:
         file.write(text.encode(errors="surrogateescape"))
 
 
-def _draw(path: Path, shown: Sequence[tuple[Prediction, Any]]) -> None:
+def _draw(path: Path, shown: Sequence[tuple[Prediction, Any]], class_names: Sequence[str]) -> None:
     from mnist_lit import figures  # a second, and few calls need it
 
-    titles = [f"{prediction.label}  {prediction.probability:.2f}" for prediction, _ in shown]
+    labels = [class_names.index(prediction.label) for prediction, _ in shown]
+    names, note = figures.shown(class_names, labels)
+    titles = [
+        f"{names[label]}  {prediction.probability:.2f}"
+        for label, (prediction, _) in zip(labels, shown, strict=True)
+    ]
     images = np.stack([image for _, image in shown])
     with figures.styled("light") as style, atomic_write(path) as file:
-        figure = figures.tiles(images, titles, style, columns=min(len(shown), 10), empty="")
+        figure = figures.tiles(
+            images, titles, style, columns=min(len(shown), 10), empty="", note=note
+        )
         figure.savefig(file, format="png", dpi=figures.DPI)

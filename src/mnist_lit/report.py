@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from mnist_lit import checkpoints, evaluation, figures, process
-from mnist_lit.data import sample
+from mnist_lit.data import datasets, sample
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.data.splits import unbalanced
 from mnist_lit.errors import InputError, RunError
 from mnist_lit.files import atomic_write
 from mnist_lit.network import layers
@@ -25,6 +26,8 @@ from mnist_lit.runs import COLUMNS, Run, newest
 from mnist_lit.templates import template
 
 PATIENCE = 5  # of the early stopping whose saving the report tells
+LISTED = 20  # classes that are listed openly; of more, the worst are
+WORST = 10
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -71,7 +74,9 @@ def write(
         "curves": lambda s: figures.curves(rows, s)
     }
     results: list[dict[str, Any]] = []
-    found, statistics, names, missing = None, None, [], None
+    found, statistics, missing = None, None, None
+    names: list[str] = []
+    classes: list[dict[str, Any]] = []
     chosen = run.best if run.best.is_file() else run.last
     dataset = None
     if chosen.is_file():
@@ -86,16 +91,19 @@ def write(
             missing = str(error)
         else:
             for path in dict.fromkeys((chosen, run.last)):
+                epoch = checkpoints.read(path)["epoch"] + 1
+                if results and results[0]["epoch"] == epoch:
+                    continue  # the best is the last
                 other, _ = checkpoints.load_network(path)
                 its = evaluation.answers(other, images, labels)
                 found = found or its
-                epoch = checkpoints.read(path)["epoch"] + 1
                 results.append({"name": path.stem, "epoch": epoch, "test_accuracy": its.accuracy})
                 results[-1]["row"] = next((row for row in rows if row["epoch"] == epoch), None)
             assert found is not None
             answers = found
             statistics = evaluation.statistics(answers)
             counts = statistics.confusion
+            classes = class_rows(statistics, names)
             maps = evaluation.feature_maps(network, answers.images[0])
             draw["confusion-matrix"] = lambda s: figures.confusion(counts, names, s)
             draw["worst-errors"] = lambda s: figures.worst_errors(*answers, names, s)
@@ -121,29 +129,53 @@ def write(
         results=results,
         summary=summary,
         statistics=statistics,
+        unbalanced=unbalanced([row["images"] for row in classes]),
         names=names,
+        classes=classes,
+        worst=worst(classes) if len(classes) > LISTED else [],
+        listed=LISTED,
         missing=missing,
         n_test=len(found.labels) if found else 0,
         config=yaml.safe_dump(run.read_config(), sort_keys=False, allow_unicode=True),
         figures={name: _embedded(pictures) for name, pictures in drawn.items()},
     )
     with atomic_write(run.folder / "report.html") as file:
-        file.write(page.encode())
+        file.write(_encoded(page))
     return {name: pictures[style] for name, pictures in drawn.items()}
 
 
 def _test_images(run: Run, dataset: str, data: MNISTDataModule | None) -> tuple[Any, Any]:
     if data is None:
-        options = run.read_config().get("data", {}) | {
-            "source": "sample" if dataset == sample.NAME else "full"
-        }
-        data = MNISTDataModule(**options)
+        recorded = run.read_config().get("data", {})
+        data = MNISTDataModule(**datasets.recorded_options(recorded, dataset))
     data.prepare_data()
     data.setup("test")
     if data.name != dataset:
         raise InputError(f"the run is one of {dataset}, and {data.name} was given")
     test = data.splits["test"]
     return test.images, test.labels
+
+
+def class_rows(statistics: evaluation.Statistics, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return of each class its name, images, precision and recall; None is what cannot be told."""
+    columns = {
+        "images": statistics.confusion.sum(1).tolist(),
+        "precision": [None if math.isnan(value) else value for value in statistics.precision],
+        "recall": [None if math.isnan(value) else value for value in statistics.recall],
+    }
+    return [
+        {"name": name} | dict(zip(columns, values, strict=True))
+        for name, *values in zip(names, *columns.values(), strict=True)
+    ]
+
+
+def worst(classes: Rows) -> Rows:
+    """Return the classes of which most was misread, at most 10: the lowest recall first.
+
+    Of classes with the same recall the larger comes first.
+    """
+    missed = [row for row in classes if row["recall"] is not None and row["recall"] < 1]
+    return sorted(missed, key=lambda row: (row["recall"], -row["images"]))[:WORST]
 
 
 def early_stop(rows: Rows) -> dict[str, Any] | None:
@@ -167,6 +199,11 @@ def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=figures.DPI)
     return content.getvalue()
+
+
+def _encoded(page: str) -> bytes:
+    # A folder's name may hold bytes that are no UTF-8, and be a class's or a run's name.
+    return page.encode(errors="backslashreplace")
 
 
 def _embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
@@ -224,7 +261,7 @@ def compare(runs: Sequence[Run], output: Path) -> list[dict[str, Any]]:
         results=results, differing=differing, means=means, figure=_embedded(pictures)
     )
     with atomic_write(output) as file:
-        file.write(page.encode())
+        file.write(_encoded(page))
     return means
 
 
@@ -273,8 +310,10 @@ def command(args: list[str]) -> int:
         raise InputError("--output names the page of --compare; a report lies in its run's folder")
     run = _run(options.run) if options.run else newest(root)
     explicit = parser.parse_args(args, defaults=False).as_dict().get("data")
-    base = run.read_config().get("data", {})
-    data = MNISTDataModule(**(base | explicit)) if explicit else None
+    data = None
+    if explicit:
+        recorded = run.read_config().get("data", {})
+        data = MNISTDataModule(**datasets.recorded_options(recorded, None, explicit))
     write(run, data, style=options.style)
     print(run.folder / "report.html")
     return 0

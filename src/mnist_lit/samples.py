@@ -1,5 +1,6 @@
 """`samples`: training images with their labels."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from matplotlib.figure import Figure
 
 from mnist_lit import figures, process
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.data.splits import listed
 from mnist_lit.errors import InputError
 from mnist_lit.files import atomic_write
 from mnist_lit.parser import Parser
@@ -17,7 +19,7 @@ def command(args: list[str]) -> int:
     process.quiet()
     parser = Parser(prog="python -m mnist_lit samples", description="")
     parser.add_argument("--output", type=str | None, help="a .png file (default: a window)")
-    parser.add_argument("--digits", nargs="+", type=str, help="classes to draw (default: all)")
+    parser.add_argument("--classes", nargs="+", type=str, help="classes to draw (default: all)")
     parser.add_argument("--count", type=int, default=50, help="how many images")
     parser.add_argument("--seed", type=int, default=0, help="which images")
     parser.add_argument("--style", choices=list(figures.STYLES), default="light")
@@ -29,23 +31,26 @@ def command(args: list[str]) -> int:
     if options.count < 1 or options.seed < 0:
         raise InputError("--count must be at least 1 and --seed at least 0")
     data = parser.instantiate(options).data
-    unknown = set(options.digits or ()) - set(data.class_names)
-    if unknown:
-        raise InputError(
-            f"--digits {' '.join(sorted(unknown))}: the classes are {' '.join(data.class_names)}"
-        )
+    names = data.class_names
+    # Some systems type letter and accent apart; the data set has them in one.
+    classes = [unicodedata.normalize("NFC", name) for name in options.classes or ()] or names
+    if unknown := sorted(set(classes) - set(names)):
+        raise InputError(f"--classes {' '.join(unknown)}: the classes are {listed(names, 20)}")
     data.prepare_data()
     data.setup("fit")
     train = data.splits["train"]
     labels = train.labels.numpy()
-    wanted = [data.class_names.index(name) for name in options.digits or data.class_names]
+    wanted = [names.index(name) for name in classes]
     order = np.random.default_rng(options.seed).permutation(np.flatnonzero(np.isin(labels, wanted)))
     chosen = order[: options.count]
-    titles = [data.class_names[label] for label in labels[chosen]]
+    if not len(chosen):
+        raise InputError(f"--classes {' '.join(classes)}: no training image is of them")
+    drawn, note = figures.shown(names, labels[chosen])
+    titles = [drawn[label] for label in labels[chosen]]
     with figures.styled(options.style) as style:
         columns = min(10, len(chosen))
         figure = figures.tiles(
-            train.images[chosen, 0].numpy(), titles, style, columns=columns, empty="no image"
+            train.images[chosen, 0].numpy(), titles, style, columns=columns, empty="", note=note
         )
         if output is None:
             _show(figure)

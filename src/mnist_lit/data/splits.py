@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,9 +40,18 @@ def parted(images: Tensor, labels: Tensor, share: float) -> Splits:
     return {"train": (images[~val], labels[~val]), "val": (images[val], labels[val])}
 
 
-def unbalanced(counts: NDArray[np.int64]) -> bool:
-    """Tell whether the largest class has more than twice the images of the smallest."""
-    return bool(counts.max() > 2 * counts.min())
+def unbalanced(counts: Sequence[int] | NDArray[np.integer[Any]]) -> bool:
+    """Return whether the largest class has more than twice the images of the smallest.
+
+    MNIST's classes are balanced by this. A class without images is the smallest there can be: where
+    another has any, they are unbalanced. Without classes or images nothing is.
+
+    Args:
+        counts: Of each class its images; a one-dimensional array of any integers will do.
+    """
+    # As Python's integers, for twice a large uint8 is a small one.
+    images = [int(count) for count in counts]
+    return max(images, default=0) > 2 * min(images, default=0)
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
