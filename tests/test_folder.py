@@ -122,6 +122,17 @@ def test_what_is_no_picture_does_no_harm(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == ""
 
 
+def test_link_that_leads_nowhere_is_a_picture_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    small_data.write_folder(Path("mine"), small_data.digits(20, 2), NAMES)
+    Path("mine/class 0/lost.png").symlink_to("nowhere.png")
+    loaded()
+    assert "1 of 21 pictures cannot be read and are left out: class 0/lost.png" in (
+        capsys.readouterr().err
+    )
+
+
 def test_link_to_a_folder_of_its_own_ends() -> None:
     small_data.write_folder(Path("mine"), small_data.digits(20, 2), NAMES)
     Path("mine/class 0/loop").symlink_to(Path("mine").absolute())
@@ -372,6 +383,17 @@ def test_a_run_on_a_folder(command: Command) -> None:
     assert answer.code == 2 and "--data.dataset mine is no folder" in answer.err
     answer = command("test", "--data.dataset", "elsewhere")
     assert answer.code == 0 and "dataset     elsewhere" in answer.out
+
+
+def test_names_that_are_no_text(command: Command) -> None:
+    small_data.write_folder(Path("my.letters"), small_data.digits(40, 2), ["a", "b\udcff"])
+    answer = command("fit", "--data.dataset", "my.letters", *SHORT[2:], "--trainer.max_epochs", 1)
+    assert (answer.code, answer.err) == (0, "") and Path("runs/my.letters").is_dir()
+    answer = command("predict", next(Path("my.letters/a").iterdir()), "--output", "t.csv")
+    assert (answer.code, answer.err) == (0, "")
+    Path("my.letters").rename("my\udcff")
+    answer = command("fit", "--data.dataset", "my\udcff")
+    assert answer.code == 2 and "rename it" in answer.err
 
 
 @pytest.mark.parametrize("classes", [2, 1000])

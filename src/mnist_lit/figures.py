@@ -331,7 +331,10 @@ def confusion(counts: NDArray[np.integer[Any]], names: Sequence[str], style: Sty
     colours = LinearSegmentedColormap.from_list("", [style.ground, style.blue])
     with _lettered(names):
         figure = Figure(
-            figsize=(across * (side + label + 0.6), down * (side + below + 0.85)),
+            figsize=(
+                across * (side + label + 0.6),
+                down * (side + below + 0.85) + (0.25 if note else 0),
+            ),
             layout="compressed",
         )
         axis = f" (one class of {step} is named)" if step > 1 else ""

@@ -11,7 +11,7 @@ from mnist_lit.data.arrays import Arrays
 from mnist_lit.data.folder import Folder
 from mnist_lit.data.publications import PUBLICATIONS
 from mnist_lit.data.published import Published
-from mnist_lit.errors import InputError
+from mnist_lit.errors import InputError, printable
 
 Source = Published | Folder | Arrays
 
@@ -41,6 +41,10 @@ def find(
         found.preprocessing = preprocessing or found.preprocessing
         return found
     path = Path(dataset)
+    if not dataset.isprintable():
+        raise InputError(
+            f"--data.dataset {printable(dataset)} is no name that a file can record: rename it"
+        )
     if source == "sample":
         raise InputError(f"--data.source sample is one of mnist, not of {dataset}: leave it out")
     if path.is_dir():
@@ -87,4 +91,5 @@ def recorded_options(
 
 def run_name(dataset: str) -> str:
     """Return what a run on a data set is called where the user names none."""
-    return dataset if dataset in PUBLICATIONS else Path(dataset).resolve().stem
+    path = Path(dataset).resolve()
+    return dataset if dataset in PUBLICATIONS else path.name.removesuffix(".npz")

@@ -1,5 +1,6 @@
 """A folder of pictures, with a folder for each class, as a data set."""
 
+import contextlib
 import hashlib
 import json
 import mimetypes
@@ -68,7 +69,7 @@ class Folder:
         self, path: Path, data_dir: str, preprocessing: str = "plain", *, strict: bool = False
     ) -> None:
         self.path = path
-        self.name = unicodedata.normalize("NFC", path.resolve().name)
+        self.name = _as_text(path.resolve().name)
         self.preprocessing = preprocessing
         self.strict = strict
         self.class_names, self.files = _scan(path)
@@ -165,6 +166,8 @@ class Folder:
             with self._cache.open("rb") as store, np.load(store, allow_pickle=False) as archive:
                 kept = archive["images"]
                 index = json.loads(archive["index"].tobytes())
+            if kept.shape != (len(index), 28, 28):
+                raise ValueError
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return images, faults  # none yet, or damaged
         rows = {tuple(file): (row, fault) for row, (*file, fault) in enumerate(index)}
@@ -190,7 +193,7 @@ class Folder:
         loader: DataLoader[tuple[NDArray[np.uint8] | None, str]] = DataLoader(
             _Pictures([self.path / self.files[i].name for i in todo], self.preprocessing),
             batch_size=32,
-            num_workers=0 if len(todo) < FEW else os.cpu_count() or 1,
+            num_workers=0 if len(todo) < FEW else _cores(),
             collate_fn=list,
             worker_init_fn=_leave_signals,
         )
@@ -220,6 +223,12 @@ class _Pictures(Dataset[tuple[NDArray[np.uint8] | None, str]]):
             return None, str(error).removeprefix(f"{self.paths[index]} ")
 
 
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # those that this process may use
+    return os.cpu_count() or 1
+
+
 def _leave_signals(worker: int) -> None:
     # Ctrl-C goes to every process of the terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -234,6 +243,12 @@ def _natural(name: str) -> list[str | int]:
     """Return what sorts names as people do: numbers in them as numbers."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)]
+
+
+def _as_text(name: str) -> str:
+    """Return a file's name as text: composed, as macOS does not, and without what is no text."""
+    whole = name.encode(errors="surrogateescape").decode(errors="replace")
+    return unicodedata.normalize("NFC", whole)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -275,7 +290,7 @@ def _scan(path: Path) -> tuple[list[str], list[File]]:
     for root, part in parts.items():
         if part or root == path:
             for folder in filter(Path.is_dir, _visible(root)):
-                name = unicodedata.normalize("NFC", folder.name)
+                name = _as_text(folder.name)
                 found += [(part, name, file) for file in _files(folder) if _is_picture(file)]
     names = sorted({name for _, name, _ in found}, key=lambda name: (_natural(name), name))
     if len(names) < 2:
@@ -286,9 +301,11 @@ def _scan(path: Path) -> tuple[list[str], list[File]]:
     labels = {name: label for label, name in enumerate(names)}
     files = []
     for part, name, file in found:
-        status = file.stat()
-        own = file.relative_to(path)
-        files.append(File(part, labels[name], str(own), status.st_size, status.st_mtime_ns))
+        size, changed = 0, 0  # of a link that leads nowhere
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            size, changed = status.st_size, status.st_mtime_ns
+        files.append(File(part, labels[name], str(file.relative_to(path)), size, changed))
     # By their own names first, so that classes are mixed where names number the whole set.
     files.sort(key=lambda file: (_natural(Path(file.name).name), file.name))
     return names, files
