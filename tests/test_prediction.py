@@ -69,9 +69,14 @@ def test_folders_and_patterns(command: Command, digits: list[int]) -> None:
     files = [line.split()[0] for line in answer.out.splitlines()[1:]]
     assert files == ["shots/b.png", "shots/inner/a.PNG", *(f"{i}.png" for i in range(10, 20))]
     Path("empty").mkdir()
-    for argument in ("empty", "*.gif"):
+    missing = "is not there and fits no file"
+    for argument, what in (
+        ("empty", "holds no picture"),
+        ("*.gif", missing),
+        ("a[1].png", missing),
+    ):
         answer = command("predict", argument)
-        assert answer.code == 2 and answer.err.startswith(f"error: {argument} holds no picture")
+        assert answer.code == 2 and answer.err.startswith(f"error: {argument} {what}: give PNG")
 
 
 def test_broken_file_is_named_and_the_others_predicted(command: Command, digits: list[int]) -> None:

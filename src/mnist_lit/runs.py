@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,7 +151,7 @@ def find_checkpoint(which: str | None, root: Path, *, or_pretrained: bool = Fals
         InputError: There is no such checkpoint.
     """
     if which is None and or_pretrained and not _configs(root):
-        _note(f"there is no run in {root}: taking the weights that come with the package")
+        print(f"there is no run in {root}: taking the weights that come with the package")
         which = "pretrained"
     if which == "pretrained":
         return PRETRAINED
@@ -171,12 +170,8 @@ def find_checkpoint(which: str | None, root: Path, *, or_pretrained: bool = Fals
         )
     if which == "best":
         raise InputError(f"{run} has no best checkpoint (no validation): use --ckpt_path last")
-    _note(f"{run} has no best checkpoint (no validation): taking its last")
+    print(f"{run} has no best checkpoint (no validation): taking its last")
     return run.last
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)  # out of the way of a table that may be read by a program
 
 
 def copy_best(source: Path, epoch: int, run: Run) -> None:
