@@ -56,7 +56,7 @@ def idx(own: Publication, train: Part, test: Part) -> dict[str, bytes]:
             content = table.tobytes()
         else:
             content = (labels + own.first_label).astype(np.uint8).tobytes()
-        found[name] = own.header(name) + content
+        found[name] = own.header(name, len(labels)) + content
     return found
 
 

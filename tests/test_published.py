@@ -180,21 +180,41 @@ def test_zip_that_lacks_a_file(server: Server, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    "at, content, problem",
+    "at, change, problem",
     [
-        (0, b"\0\0\x08\x03" + bytes(12) + bytes(100 * 784), "has another header"),
-        (1, None, "has labels beyond its 26 classes"),
-        (2, b"short", "has 5 bytes instead of 39,216"),
+        (0, lambda c: b"\0\0\x08\x01" + c[4:], "is not a whole IDX file of its kind"),
+        (0, lambda c: c[:11] + b"\x20" + c[12:], "is not a whole IDX file of its kind"),  # 32×28
+        (0, lambda c: c[:-784], "is not a whole IDX file of its kind"),
+        (0, lambda c: c[:-1], "is not a whole IDX file of its kind"),
+        (0, lambda c: b"", "is not a whole IDX file of its kind"),
+        (1, lambda c: c[:-1] + b"\0", "has labels beyond its 26 classes"),  # they begin with 1
+        (1, lambda c: c[:-1] + b"\x1b", "has labels beyond its 26 classes"),
+        (1, lambda c: c[:7] + b"\x63" + c[8:-1], "has 99 labels for the 100 images of emnist-"),
     ],
 )
-def test_files_put_there_by_hand(at: int, content: bytes | None, problem: str) -> None:
+def test_files_put_there_by_hand(at: int, change: Any, problem: str) -> None:
     own = PUBLICATIONS["emnist-letters"]
     small_data.write_idx(own, Path("data"), *parts("emnist-letters"))
     found = Published("emnist-letters", "data")
     assert found.problems() == {}
     path = found.raw / list(own.files)[at]
-    path.write_bytes(content or path.read_bytes()[:-1] + b"\0")  # its labels begin with 1
-    assert found.problems()[path.name].startswith(problem)
+    path.write_bytes(change(path.read_bytes()))
+    (said,) = found.problems().items()
+    assert said[0] == path.name and said[1].startswith(problem)
+
+
+def test_fewer_images_than_were_published(capsys: pytest.CaptureFixture[str]) -> None:
+    """Part of a data set serves a lesson, but its figures are none of the data set's."""
+    own = PUBLICATIONS["kmnist"]
+    small_data.write_idx(own, Path("data"), *parts("kmnist"))
+    files = {name: 10 * n for name, n in own.files.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PUBLICATIONS, "kmnist", own._replace(files=files))
+        found = Published("kmnist", "data")
+        found.prepare()
+        assert len(found.load(0)["train"][1]) == 100
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "holds 100 images, not the 1,000 that were published" in lines[0]
 
 
 def test_nothing_stands_in_for_another_data_set(
@@ -215,7 +235,7 @@ def test_damage_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.datasets.KMNIST, "mirrors", [])
     small_data.write_idx(PUBLICATIONS["kmnist"], Path("data"), *parts("kmnist"))
     (Path("data/KMNIST/raw") / "t10k-labels-idx1-ubyte").write_bytes(b"x")
-    with pytest.raises(RunError, match="t10k-labels-idx1-ubyte has 1 bytes") as caught:
+    with pytest.raises(RunError, match="t10k-labels-idx1-ubyte is not a whole IDX file") as caught:
         Published("kmnist", "data").prepare()
     assert not isinstance(caught.value, Unavailable)
 

@@ -83,7 +83,7 @@ def fetch_files(publication: Publication, raw: Path, wanted: Set[str]) -> None:
                 with tempfile.TemporaryFile(dir=raw) as file:
                     _download(url, archive.md5, file, max(owners[n].size(n) for n in names))
                     for name in names:
-                        _extract(file, url, name, owners[name], raw)
+                        _extract(file, url, name, owners[name], raw, needed=name in wanted)
             except Refused as error:
                 reasons.append(f"{urlsplit(url).netloc}: {error}")
                 failed.add(url.rsplit("/", 1)[0])
@@ -183,31 +183,32 @@ def _transfer(url: str, file: IO[bytes], limit: int) -> None:
         raise failure[0]
 
 
-def _extract(file: IO[bytes], url: str, name: str, owner: Publication, raw: Path) -> None:
-    """Write a data file out of an archive, and record its sum.
+def _extract(
+    file: IO[bytes], url: str, name: str, owner: Publication, raw: Path, *, needed: bool
+) -> None:
+    """Write a data file out of an archive, and record its sum where none is published.
 
     Raises:
-        Refused: The archive is broken or does not hold that file.
+        Refused: The archive is broken, or does not hold that file although it is needed.
         OSError: The file cannot be written.
     """
-    size, published = owner.size(name), owner.sha256.get(name)
     file.seek(0)
     try:
         with contextlib.ExitStack() as stack:
             if url.endswith(".zip"):
                 archive = stack.enter_context(zipfile.ZipFile(file))
+                if not needed and f"gzip/{name}.gz" not in archive.namelist():
+                    return
                 file = stack.enter_context(archive.open(f"gzip/{name}.gz"))
-            content = stack.enter_context(gzip.open(file)).read(size + 1)
+            content = stack.enter_context(gzip.open(file)).read(owner.size(name) + 1)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, KeyError) as error:
         raise Refused(f"sent a broken archive ({error})") from error
     sha256 = hashlib.sha256(content).hexdigest()
-    if len(content) != size or not content.startswith(owner.header(name)):
-        raise Refused(f"sent an archive that does not hold {name} (length)")
-    if published is None:
+    if sha256 != owner.sha256.get(name, sha256):
+        raise Refused(f"sent an archive that does not hold {name} (sha256)")
+    if name not in owner.sha256:
         lines = [f"{own}  {other}\n" for other, own in (recorded(raw) | {name: sha256}).items()]
         with atomic_write(raw / SUMS) as target:
             target.write("".join(lines).encode())
-    elif sha256 != published:
-        raise Refused(f"sent an archive that does not hold {name} (sha256)")
     with atomic_write(raw / name) as target:
         target.write(content)

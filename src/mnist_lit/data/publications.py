@@ -33,9 +33,8 @@ class Publication(NamedTuple):
     transposed: bool = False
     first_label: int = 0
 
-    def header(self, name: str) -> bytes:
-        """Return what a file begins with: in IDX, its type and shape."""
-        n = self.files[name]
+    def header(self, name: str, n: int) -> bytes:
+        """Return what a file of n images or labels begins with: in IDX, its type and shape."""
         if "images" in name:
             return struct.pack(">4I", 0x803, n, 28, 28)
         if name.endswith("idx2-int"):
@@ -44,8 +43,16 @@ class Publication(NamedTuple):
 
     def size(self, name: str) -> int:
         """Return a file's length in bytes."""
-        item = 784 if "images" in name else 32 if name.endswith("idx2-int") else 1
-        return len(self.header(name)) + item * self.files[name]
+        return len(self.header(name, 0)) + _item(name) * self.files[name]
+
+    def held(self, name: str, size: int) -> int:
+        """Return how many images or labels a file of so many bytes can hold."""
+        return max(size - len(self.header(name, 0)), 0) // _item(name)
+
+
+def _item(name: str) -> int:
+    """Return the bytes of an image or label."""
+    return 784 if "images" in name else 32 if name.endswith("idx2-int") else 1
 
 
 def _files(n_train: int, n_test: int, names: str, labels: str = "idx1-ubyte") -> dict[str, int]:

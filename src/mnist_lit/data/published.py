@@ -70,6 +70,14 @@ class Published:
                 raise
             _warn_of_sample(f"MNIST is not in {self.raw}; {error.reason}")
             self.name = sample.NAME
+        else:
+            for (images, n), _ in self._pairs():
+                if n != (published := self.publication.files[images]):
+                    print(
+                        f"warning: {self.raw / images} holds {n:,} images, not the {published:,} "
+                        "that were published: figures cannot be compared",
+                        file=sys.stderr,
+                    )
         self._prepared = True
 
     def load(self, val_split: float) -> Splits:
@@ -94,7 +102,7 @@ class Published:
         return torch.from_numpy(images), torch.from_numpy(self._labels(self.raw / labels_name))
 
     def _labels(self, path: Path) -> NDArray[np.int64]:
-        offset = len(self.publication.header(path.name))
+        offset = len(self.publication.header(path.name, 0))
         if path.name.endswith("idx2-int"):
             # QMNIST's tell of the writer too; the first number is the digit.
             labels = np.fromfile(path, ">i4", offset=offset).reshape(-1, 8)[:, 0]
@@ -109,7 +117,7 @@ class Published:
     def problems(self) -> dict[str, str]:
         """Return what is wrong with each file, in words; empty where all are right.
 
-        A file without a known sum, put there by hand, is checked by its header and its labels.
+        A file without a known sum, put there by hand, is checked by its own header and its labels.
 
         Raises:
             InputError: `data_dir` is a file.
@@ -121,7 +129,17 @@ class Published:
             )
         sums = download.recorded(self.raw) | dict(self.publication.sha256)
         found = {name: self._problem(name, sums.get(name)) for name in self.publication.files}
+        if not any(found.values()):
+            for (images, n), (labels, m) in self._pairs():
+                if n != m:
+                    found[labels] = f"has {m:,} labels for the {n:,} images of {images}"
         return {name: problem for name, problem in found.items() if problem}
+
+    def _pairs(self) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+        """Return the files of images and of labels with what they hold, for training and test."""
+        own = self.publication
+        held = [(name, own.held(name, (self.raw / name).stat().st_size)) for name in own.files]
+        return [(held[0], held[1]), (held[2], held[3])]
 
     def sum_of(self, name: str) -> str:
         """Say by what sum a file is checked."""
@@ -129,13 +147,14 @@ class Published:
         return f"sha256 {sums[name][:16]}..." if name in sums else "its sum is not known"
 
     def _problem(self, name: str, sha256: str | None) -> str:
-        path, size = self.raw / name, self.publication.size(name)
+        path, own = self.raw / name, self.publication
         try:
             with path.open("rb") as file:
-                if (found := path.stat().st_size) != size:
-                    return f"has {found:,} bytes instead of {size:,}"
+                size = path.stat().st_size
+                if name in own.sha256 and size != own.size(name):
+                    return f"has {size:,} bytes instead of {own.size(name):,}"
                 if sha256 is None:
-                    return self._problem_inside(file, path)
+                    return self._problem_inside(file, path, own.held(name, size))
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     return "differs from the published file (sha256)"
         except (FileNotFoundError, NotADirectoryError):
@@ -148,10 +167,10 @@ class Published:
             ) from error
         return ""
 
-    def _problem_inside(self, file: IO[bytes], path: Path) -> str:
-        header = self.publication.header(path.name)
-        if file.read(len(header)) != header:
-            return "has another header than the published file"
+    def _problem_inside(self, file: IO[bytes], path: Path, n: int) -> str:
+        header = self.publication.header(path.name, n)
+        if not n or file.read(len(header)) != header:
+            return "is not a whole IDX file of its kind"
         if "labels" in path.name:
             labels = self._labels(path)
             if labels.min() < 0 or labels.max() >= len(self.class_names):
@@ -186,20 +205,19 @@ class Published:
             ) from error
 
     def _failure(self, wrong: dict[str, str], reason: str) -> RunError:
+        is_mnist = self.publication.torchvision == "MNIST"
         for name, problem in wrong.items():
             if problem != "is missing":
                 return RunError(
                     f"{self.raw / name} {problem} and could not be fetched again ({reason}): "
-                    "replace it, or delete it to do without"
+                    + ("replace it, or delete it to do without" if is_mnist else "replace it")
                 )
-        sample_helps = ""
-        if self.publication.torchvision == "MNIST":
-            sample_helps = ", or train on the embedded sample by --data.source sample"
+        sample_helps = ", or train on the embedded sample by --data.source sample"
         return Unavailable(
             f"{self.publication.torchvision} is not in {self.raw} and could not be downloaded "
             f"({reason}): put {', '.join(self.publication.files)} there, name their folder by "
             "--data.data_dir DIR or MNIST_LIT_DATA_DIR, see `python -m mnist_lit doctor`"
-            + sample_helps,
+            + (sample_helps if is_mnist else ""),
             reason,
         )
 
