@@ -4,7 +4,8 @@ python benchmarks/folder.py [--data_dir DIR] [--most 50000]
 
 The pictures are MNIST's: PNG files of 28×28 pixels taken as they are, and JPEG files of 128×128,
 dark on light, in which the ink is looked for. Each figure is that of a process of its own. Time and
-memory should grow linearly, memory by about a byte a pixel and what the files' names need. Memory is measured on Linux alone.
+memory should grow linearly, memory by about a byte a pixel and what the files' names need. It is
+measured on Linux alone.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def prepare(folder: str, recipe: str) -> list[float]:
     """Return the seconds until the images are in memory, and the megabytes that this took."""
     command = [sys.executable, "-c", PREPARE, recipe]
     answer = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
-    found: list[float] = json.loads(answer.stdout)
+    found: list[float] = json.loads(answer.stdout.splitlines()[-1])
     return found
 
 

@@ -54,8 +54,8 @@ class Arrays:
         except Exception as error:  # what a broken archive raises is not limited
             raise InputError(f"{path} is not a whole .npz file of plain arrays: save it again "
                              f"by numpy.savez ({error})") from error  # fmt: skip
-        lacking = [f"{x}_{part}" for part in ("train", "test") for x in "xy"]
-        if lacking := [name for name in lacking if name not in arrays]:
+        wanted = [f"{x}_{part}" for part in ("train", "test") for x in "xy"]
+        if lacking := [name for name in wanted if name not in arrays]:
             raise InputError(f"{path} lacks {', '.join(lacking)}: name its arrays so")
         self._splits = {
             part: (self._images(arrays, part), self._labels(arrays, part))
@@ -100,7 +100,8 @@ class Arrays:
     def prepare(self) -> None:
         """Print what is odd about the data set, once."""
         if not self._said:
-            for line in findings(self._splits, self.class_names):
+            parts = {part: (x.numpy(), y.numpy()) for part, (x, y) in self._splits.items()}
+            for line in findings(parts, self.class_names):
                 print(printable(f"warning: {self.path}: {line}"), file=sys.stderr)
         self._said = True
 

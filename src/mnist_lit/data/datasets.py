@@ -41,6 +41,8 @@ def find(
         found.preprocessing = preprocessing or found.preprocessing
         return found
     path = Path(dataset)
+    if not path.exists() and Path(data_dir, path).is_dir():
+        path = Path(data_dir, path)  # a name, of a folder that lies with the other data
     if not dataset.isprintable():
         raise InputError(
             f"--data.dataset {printable(dataset)} is no name that a file can record: rename it"

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import time
 import unicodedata
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,12 +19,13 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import mnist_lit
 from mnist_lit import pictures
-from mnist_lit.data.splits import Splits, findings, listed, parted, stratified
+from mnist_lit.data.splits import Splits, findings, listed, stratified
 from mnist_lit.errors import InputError, RunError, printable
 from mnist_lit.files import atomic_write
 
@@ -34,6 +36,7 @@ PARTS = {
     "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+NONE = np.zeros((0, 28, 28), np.uint8)
 FEW = 200  # pictures that are converted before other processes would have started
 
 
@@ -77,7 +80,8 @@ class Folder:
         self.fingerprint = _sha256(names)
         key = _sha256(f"{path.resolve()} {preprocessing} {mnist_lit.__version__}")
         self._cache = Path(data_dir) / "pictures" / f"{self.name}-{key[:8]}.npz"
-        self._images = np.zeros((0, 28, 28), np.uint8)
+        self._labels = np.array([file.label for file in self.files])
+        self._images = NONE
         self._faults: list[str | None] = []  # of each file; empty: none, None: not converted yet
 
     def prepare(self) -> None:
@@ -95,13 +99,22 @@ class Folder:
 
     def load(self, val_split: float) -> Splits:
         """Return the splits; where no folder says which, a share of each class is `val`."""
-        if not self._faults:
+        if not len(self._images):
             self._read()
-        splits = self._splits()
-        if "val" not in splits:
-            splits |= parted(*splits["train"], val_split)
-        elif val_split == 0:
-            del splits["val"]
+        places = self._places()
+        if val_split and "val" not in places:
+            val = stratified(self._labels[places["train"]], val_split)
+            places |= {"train": places["train"][~val], "val": places["train"][val]}
+        elif not val_split:
+            places.pop("val", None)
+        splits = {
+            part: (
+                torch.from_numpy(self._images[at][:, None]),
+                torch.from_numpy(self._labels[at]),
+            )
+            for part, at in places.items()
+        }
+        self._images = NONE  # or all would be in memory twice
         return splits
 
     @property
@@ -118,19 +131,20 @@ class Folder:
                 f"out: {listed(unreadable)} (`python -m mnist_lit doctor --data.dataset "
                 f"{self.path}` says why)"
             )
-        return lines + findings(self._splits(), self.class_names)
-
-    def _splits(self) -> Splits:
-        kept = np.array([fault == "" for fault in self._faults])
-        labels = np.array([file.label for file in self.files])[kept]
-        parts = np.array([file.part for file in self.files])[kept]
-        if not self.files[0].part:
-            parts = np.where(stratified(labels, TEST_SHARE), "test", "train")
-        images = self._images[kept][:, None]
-        return {
-            part: (torch.from_numpy(images[parts == part]), torch.from_numpy(labels[parts == part]))
-            for part in ("train", "test", *(["val"] if "val" in parts else []))
+        parts = {
+            part: ((self._images[i] for i in at), self._labels[at])
+            for part, at in self._places().items()
         }
+        return lines + findings(parts, self.class_names)
+
+    def _places(self) -> dict[str, NDArray[np.intp]]:
+        """Return of each split, the places of its pictures that can be read."""
+        readable = np.flatnonzero([fault == "" for fault in self._faults])
+        parts = np.array([file.part for file in self.files])[readable]
+        if not self.files[0].part:
+            parts = np.where(stratified(self._labels[readable], TEST_SHARE), "test", "train")
+        names = ("train", "test", *(["val"] if "val" in parts else []))
+        return {part: readable[parts == part] for part in names}
 
     def _read(self) -> None:
         images, faults = self._kept()
@@ -170,6 +184,8 @@ class Folder:
                 raise ValueError
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return images, faults  # none yet, or damaged
+        if [tuple(file) for *file, _ in index] == [file[2:] for file in self.files]:
+            return kept, [fault for *_, fault in index]
         rows = {tuple(file): (row, fault) for row, (*file, fault) in enumerate(index)}
         here, there = [], []
         for i, file in enumerate(self.files):
@@ -195,15 +211,19 @@ class Folder:
             batch_size=32,
             num_workers=0 if len(todo) < FEW else _cores(),
             collate_fn=list,
-            worker_init_fn=_leave_signals,
+            worker_init_fn=_begin,
         )
+        start = time.monotonic()
         with tqdm(total=len(todo), desc=self.name, unit="picture", disable=None) as bar:
-            for start, batch in zip(range(0, len(todo), 32), loader, strict=True):
-                for i, (image, fault) in zip(todo[start:], batch, strict=False):
+            for at, batch in zip(range(0, len(todo), 32), loader, strict=True):
+                for i, (image, fault) in zip(todo[at:], batch, strict=False):
                     faults[i] = fault
                     if image is not None:
                         images[i] = image
                 bar.update(len(batch))
+        if len(todo) >= FEW:  # a log has no bar
+            seconds = time.monotonic() - start
+            print(f"{len(todo):,} pictures of {printable(self.name)} converted in {seconds:.0f} s")
 
 
 class _Pictures(Dataset[tuple[NDArray[np.uint8] | None, str]]):
@@ -229,7 +249,9 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _leave_signals(worker: int) -> None:
+def _begin(worker: int) -> None:
+    # There is a process for each core already; more threads made it four times slower.
+    threadpool_limits(1)
     # Ctrl-C goes to every process of the terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

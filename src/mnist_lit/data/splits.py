@@ -1,11 +1,10 @@
 """Images and labels by split, and how training images are set apart for validation or test."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,12 +33,6 @@ def stratified(labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
     return chosen
 
 
-def parted(images: Tensor, labels: Tensor, share: float) -> Splits:
-    """Set a share of each class apart for validation, as `stratified` chooses it."""
-    val = torch.from_numpy(stratified(labels.numpy(), share))
-    return {"train": (images[~val], labels[~val]), "val": (images[val], labels[val])}
-
-
 def unbalanced(counts: Sequence[int] | NDArray[np.integer[Any]]) -> bool:
     """Return whether the largest class has more than twice the images of the smallest.
 
@@ -60,26 +53,32 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def findings(splits: Splits, class_names: Sequence[str]) -> list[str]:
-    """Return what is odd about training and test images, a line each."""
-    counts = {
-        part: splits[part][1].bincount(minlength=len(class_names)).numpy()
-        for part in ("train", "test")
-    }
+def findings(
+    parts: Mapping[str, tuple[Iterable[NDArray[np.uint8]], NDArray[np.int64]]],
+    class_names: Sequence[str],
+) -> list[str]:
+    """Return what is odd about the images and labels of `train` and `test`, a line each."""
+    (train_images, train_labels), (test_images, test_labels) = parts["train"], parts["test"]
+    n = len(class_names)
+    train, test = np.bincount(train_labels, minlength=n), np.bincount(test_labels, minlength=n)
+
+    def named(chosen: NDArray[np.bool_]) -> str:
+        return listed([class_names[label] for label in np.flatnonzero(chosen).tolist()])
+
     lines = []
-    for part, words in (("train", "training"), ("test", "test")):
-        if none := [name for name, n in zip(class_names, counts[part], strict=True) if not n]:
-            lines.append(f"no {words} image of {listed(none)}")
-    train = counts["train"]
-    if one := [name for name, n in zip(class_names, train, strict=True) if n == 1]:
-        lines.append(f"one training image alone of {listed(one)}")
+    if not train.all():
+        lines.append(f"no training image of {named(train == 0)}")
+    if not test.all():
+        lines.append(f"no test image of {named(test == 0)}")
+    if (train == 1).any():
+        lines.append(f"one training image alone of {named(train == 1)}")
     if unbalanced(train):
         low, high = int(train.argmin()), int(train.argmax())
         lines.append(
             f"classes are unbalanced: {train[low]:,} training images of {class_names[low]}, "
             f"{train[high]:,} of {class_names[high]}"
         )
-    seen = {image.tobytes() for image in splits["train"][0].numpy()}
-    if again := sum(image.tobytes() in seen for image in splits["test"][0].numpy()):
+    seen = {hash(image.tobytes()) for image in train_images}
+    if again := sum(hash(image.tobytes()) in seen for image in test_images):
         lines.append(f"{again:,} test images are among the training images too")
     return lines
