@@ -11,7 +11,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnist_lit import Network, figures
+from mnist_lit import Network, figures, lettering
 from mnist_lit.network import SmallNetwork, layers
 
 
@@ -165,7 +165,7 @@ def test_confusion_of_any_number_of_classes(number: str, style: figures.Style) -
 @pytest.fixture
 def fonts() -> Iterator[None]:
     """See what is known of fonts forgotten, before a test and after it."""
-    known = (figures._fonts, figures._others, figures._characters)
+    known = (lettering.fonts, lettering._others, lettering._characters)
     for function in known:
         function.cache_clear()
     before = list(font_manager.fontManager.ttflist)
@@ -190,7 +190,7 @@ def test_names_that_another_font_can_draw(fonts: None, style: figures.Style) -> 
         figures.compared({RARE: ROWS, "b": ROWS}, style),
     ):
         drawn(figure)
-    assert figures.shown([RARE, "b"]) == ([RARE, "b"], "")
+    assert lettering.shown([RARE, "b"]) == ([RARE, "b"], "")
 
 
 def test_fonts_that_were_installed_since(fonts: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_fonts_that_were_installed_since(fonts: None, monkeypatch: pytest.Monkey
     new = [entry.fname for entry in manager.ttflist if entry.name == "STIXGeneral"]
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [*new, "no font"])
     manager.ttflist[:] = [entry for entry in manager.ttflist if entry.name == "DejaVu Sans"]
-    assert figures.shown([RARE]) == ([RARE], "")
+    assert lettering.shown([RARE]) == ([RARE], "")
 
 
 # Of private use, half a character, a line's end, and a point that stands for no character.
@@ -208,24 +208,24 @@ def test_names_that_no_font_can_draw(strange: str, style: figures.Style) -> None
     figure = figures.confusion(np.array([[1, 2], [3, 4]]), names, style)
     drawn(figure)
     assert [ticks(axes) for axes in figure.axes] == [["a", "#1"]] * 2
-    assert figure.get_supxlabel() == figures.NUMBERED
+    assert figure.get_supxlabel() == lettering.NUMBERED
     images, labels = np.zeros((1, 28, 28), np.uint8), np.array([1])
     figure = figures.worst_errors(images, labels, np.array([[0.8, 0.2]]), names, style)
     drawn(figure)
-    assert "#1, read as a\n0.800" in texts(figure) and figures.NUMBERED in texts(figure)
+    assert "#1, read as a\n0.800" in texts(figure) and lettering.NUMBERED in texts(figure)
     figure = figures.compared({"a": ROWS, f"x{strange}y": ROWS}, style)
     drawn(figure)
-    assert figures.shown(names, [0])[1] == ""  # the figure holds no number to explain
-    assert "#1" in texts(figure) and figures.NUMBERED in [t.get_text() for t in figure.texts]
+    assert lettering.shown(names, [0])[1] == ""  # the figure holds no number to explain
+    assert "#1" in texts(figure) and lettering.NUMBERED in [t.get_text() for t in figure.texts]
 
 
 def test_plain_names_cost_nothing(fonts: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def needless(*args: Any) -> Any:
         raise AssertionError("a font was read")
 
-    monkeypatch.setattr(figures, "_others", needless)
+    monkeypatch.setattr(lettering, "_others", needless)
     monkeypatch.setattr(figures, "_characters", needless)
-    assert figures.shown(["T-shirt/top", "~"]) == (["T-shirt/top", "~"], "")
+    assert lettering.shown(["T-shirt/top", "~"]) == (["T-shirt/top", "~"], "")
 
 
 def test_names_are_no_formulas(style: figures.Style) -> None:
@@ -238,20 +238,20 @@ def test_names_are_no_formulas(style: figures.Style) -> None:
 
 def test_long_names_are_shortened() -> None:
     long = [f"photograph_of_a_{animal}" for animal in ("cat", "dog")] + ["⚡" * 20]
-    assert figures.shown(long)[0] == ["photogra…f_a_cat", "photogra…f_a_dog", "⚡⚡⚡⚡…⚡⚡⚡"]
+    assert lettering.shown(long)[0] == ["photogra…f_a_cat", "photogra…f_a_dog", "⚡⚡⚡⚡…⚡⚡⚡"]
     whole = ["sixteen letters.", "⚡" * 8]
-    assert figures.shown(whole)[0] == whole
+    assert lettering.shown(whole)[0] == whole
 
 
 def test_letters_and_accents_become_one() -> None:
-    assert figures.shown(["e\u0301"])[0] == ["é"]
+    assert lettering.shown(["e\u0301"])[0] == ["é"]
 
 
 def test_titles_stay_in_their_cells(style: figures.Style) -> None:
     images = np.zeros((6, 28, 28), np.uint8)
     figure = figures.tiles(
         images, ["W" * 16 + "\nread as " + "W" * 16 + "\n1.0"] * 6, style, columns=5, empty="",
-        note=figures.NUMBERED,
+        note=lettering.NUMBERED,
     )  # fmt: skip
     boxes = [text.get_window_extent() for text in figure.axes[0].texts[:6]]
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes[:5]))
@@ -263,7 +263,7 @@ def test_titles_stay_in_their_cells(style: figures.Style) -> None:
     (title, _), (picture,) = figure.axes[0].texts, figure.axes[0].images
     box = title.get_window_extent()
     assert figure.bbox.y1 >= box.y1 > box.y0 >= picture.get_window_extent().y1
-    figure = figures.tiles(images[:1], ["a"], style, columns=1, empty="", note=figures.NUMBERED)
+    figure = figures.tiles(images[:1], ["a"], style, columns=1, empty="", note=lettering.NUMBERED)
     assert figure.axes[0].texts[-1].get_window_extent().x1 <= figure.bbox.x1
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 import small_data
 from conftest import SHORT, Command
 from mnist_lit import pictures
-from mnist_lit.data import folder
+from mnist_lit.data import conversion
 from mnist_lit.data.folder import Folder
 from mnist_lit.errors import InputError, RunError
 
@@ -207,6 +207,21 @@ def test_odd_data_sets_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_what_is_in_no_class_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    small_data.write_folder(Path("mine/train"), small_data.digits(20, 2), NAMES)
+    small_data.write_folder(Path("mine/test"), small_data.digits(10, 2, skip=20), NAMES)
+    small_data.write_folder(Path("mine/more"), small_data.digits(10, 2, skip=30), NAMES)
+    for path in ("mine/loose.png", "mine/train/lost.jpg", "mine/notes.txt"):
+        Path(path).write_bytes(b"")
+    splits = loaded()
+    assert {name: len(labels) for name, (_, labels) in splits.items()} == {"train": 20, "test": 10}
+    said = capsys.readouterr().err
+    assert said.startswith("warning: mine: left out, being in no class's folder: ")
+    assert set(said.rsplit(": ", 1)[1].strip().split(", ")) == {
+        "loose.png", "more", "train/lost.jpg",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "names, words",
     [
@@ -361,7 +376,7 @@ def test_interrupted_conversion_keeps_what_is_done(
     assert err.count("\n") == 1 and f"stopped by {signum.name}" in err
     with pytest.raises(ProcessLookupError):  # none is left behind
         os.killpg(child.pid, 0)
-    monkeypatch.setattr(folder, "FEW", 10**6)  # in this process, where they are counted
+    monkeypatch.setattr(conversion, "FEW", 10**6)  # in this process, where they are counted
     loaded()
     assert 0 < len(conversions) < 2000
 

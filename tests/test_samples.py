@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from conftest import Command
-from mnist_lit import figures
+from mnist_lit import figures, lettering
 
 
 def picture(path: str) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_classes_of_any_name(command: Command, titles: list[str]) -> None:
     assert {*titles} == {*wanted, ""}
     titles.clear()
     assert command(*base).code == 0
-    assert {*titles} == {*wanted, "#4", figures.NUMBERED}
+    assert {*titles} == {*wanted, "#4", lettering.NUMBERED}
 
 
 def test_wrong_classes(command: Command) -> None:

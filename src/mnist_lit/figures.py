@@ -5,29 +5,22 @@ Design), and every figure is legible at 800 pixels.
 """
 
 import contextlib
-import functools
-import logging
 import textwrap
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-# It tells of a cache that it builds once.
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+from mnist_lit.lettering import columns, lettered, points, shown
 
 DPI = 130
-LONGEST = 16  # columns of a name in a figure
 NAMED = 50  # classes that a confusion matrix can name each
-NUMBERED = "numbers stand for names that no installed font can draw"
 QUANTITIES = {"loss": "loss (nats an image)", "accuracy": "accuracy (share of images)"}
 
 
@@ -67,101 +60,6 @@ def styled(name: str) -> Iterator[Style]:
     }
     with matplotlib.rc_context(values):
         yield style
-
-
-def shown(
-    names: Sequence[str], used: Iterable[int] | None = None, longest: int = LONGEST
-) -> tuple[list[str], str]:
-    """Return names as figures show them, and a note that explains numbers among them, or nothing.
-
-    A long name is shortened in its middle, so that names which begin alike stay apart. A name that
-    no installed font can draw is shown by its place, as `#3`.
-
-    Args:
-        names: The names.
-        used: The places of those that the figure holds; by default all.
-        longest: The most columns that a name may take; a Chinese character takes two.
-    """
-    # Letter and accent in one: older versions of matplotlib set them side by side.
-    names = [unicodedata.normalize("NFC", name) for name in names]
-    drawn = [not _fonts(frozenset(name))[1] for name in names]
-    found = [
-        _shortened(name, longest) if known else f"#{i}"
-        for i, (name, known) in enumerate(zip(names, drawn, strict=True))
-    ]
-    used = range(len(names)) if used is None else used
-    return found, "" if all(drawn[i] for i in used) else NUMBERED
-
-
-def _shortened(name: str, longest: int) -> str:
-    if _columns(name) <= longest:
-        return name
-    head, tail = name[:longest], name[-longest:]
-    while _columns(head) > longest // 2:
-        head = head[:-1]
-    while _columns(tail) > longest // 2 - 1:
-        tail = tail[1:]
-    return f"{head}…{tail}"
-
-
-def _columns(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _points(text: str, size: float) -> float:
-    """Return about how wide a line of text of a font size is, both in points."""
-    return 0.64 * size * _columns(text)
-
-
-@functools.lru_cache(2000)
-def _fonts(characters: frozenset[str]) -> tuple[list[str], frozenset[str]]:
-    """Return the families to draw characters with, and the characters that no font has."""
-    families = list(matplotlib.rcParams["font.family"])
-    if all(" " <= c <= "~" for c in characters):
-        return families, frozenset()
-    # Control characters, halves of characters, and points of private use, whose glyphs mean
-    # something in their own font alone.
-    unfit = frozenset(c for c in characters if unicodedata.category(c) in ("Cc", "Cs", "Co"))
-    if unfit:
-        return families, unfit
-    missing = characters - _characters(font_manager.findfont(font_manager.FontProperties()))
-    for family, path in _others() if missing else ():
-        if missing & _characters(path):
-            families.append(family)
-            missing -= _characters(path)
-    return families, missing
-
-
-@functools.cache
-def _characters(path: str) -> frozenset[str]:
-    return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
-
-
-@functools.cache
-def _others() -> list[tuple[str, str]]:
-    """Return installed fonts that may have what the usual one lacks, those without serifs first."""
-    manager = font_manager.fontManager
-    # matplotlib lists the fonts once, and would never see one that was installed since.
-    for path in set(font_manager.findSystemFonts()) - {entry.fname for entry in manager.ttflist}:
-        with contextlib.suppress(Exception):  # whatever a file of a font may hold
-            manager.addfont(path)
-    # The last resort has a box for every character.
-    families = {entry.name for entry in manager.ttflist if "Last Resort" not in entry.name}
-    return [
-        (
-            family,
-            manager.findfont(
-                font_manager.FontProperties(family=[family]), fallback_to_default=False
-            ),
-        )
-        for family in sorted(families, key=lambda family: ("Sans" not in family, family))
-    ]
-
-
-def _lettered(texts: Iterable[str]) -> contextlib.AbstractContextManager[None]:
-    """Draw within this context with fonts that have the characters of texts."""
-    families = _fonts(frozenset("".join(texts)) - {"\n"})[0]
-    return matplotlib.rc_context({"font.family": families})
 
 
 def parting(rows: Sequence[Mapping[str, Any]]) -> int | None:
@@ -251,7 +149,7 @@ def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], style: Style) -> F
         axes.grid(axis="y", lw=0.7)
         axes.set_axisbelow(True)
     handles, labels = pair[0].get_legend_handles_labels()
-    with _lettered(names):
+    with lettered(names):
         figure.legend(
             handles, labels, loc="upper center", ncols=3, fontsize=9.5,
             title="dots: training    lines: validation", title_fontsize=9.5,
@@ -319,7 +217,7 @@ def confusion(counts: NDArray[np.integer[Any]], names: Sequence[str], style: Sty
     names = names[::step]
     stacked = n > 12
     size = 8 if stacked else 10
-    widest = max(_points(name, size) for name in names)
+    widest = max(points(name, size) for name in names)
     # In inches, of a matrix and of the names beside it.
     label = widest / 72
     side = min(max(5, 0.3 * n), 8.3) if stacked else min(4.4 - label, max(2.2, 0.7 * n))
@@ -329,7 +227,7 @@ def confusion(counts: NDArray[np.integer[Any]], names: Sequence[str], style: Sty
     down, across = (2, 1) if stacked else (1, 2)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     colours = LinearSegmentedColormap.from_list("", [style.ground, style.blue])
-    with _lettered(names):
+    with lettered(names):
         figure = Figure(
             figsize=(
                 across * (side + label + 0.6),
@@ -368,7 +266,7 @@ def _numbers(axes: Axes, values: NDArray[Any], cell: float, style: Style) -> Non
     """Write the values of a matrix into its cells, so many points wide, where they are legible."""
     form = "d" if np.issubdtype(values.dtype, np.integer) else ".1f"
     texts = {place: f"{values[place]:{form}}" for place in zip(*values.nonzero(), strict=True)}
-    widest = max((_points(text, 1) for text in texts.values()), default=1)
+    widest = max((points(text, 1) for text in texts.values()), default=1)
     size = min(0.95 * cell / widest, 0.3 * cell, 14)
     if size < 5:
         return
@@ -404,10 +302,10 @@ def tiles(
     cell_width, cell_height = 1.75, 1.53 + heading
     width = cell_width * columns
     # So many columns of the note's letters are as wide as the figure.
-    note = textwrap.fill(note, int(72 * width / _points("x", 8)) - 2)
+    note = textwrap.fill(note, int(72 * width / points("x", 8)) - 2)
     height = cell_height * rows + (0.16 * (note.count("\n") + 1) + 0.1 if note else 0)
     texts = []
-    with _lettered(titles):
+    with lettered(titles):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
@@ -455,7 +353,7 @@ def worst_errors(
     worst = wrong[np.argsort(of_label, kind="stable")[:count]]
     names, note = shown(names, [*labels[worst], *predictions[worst]])
     pairs = [(names[labels[i]], names[predictions[i]]) for i in worst]
-    parting = ", " if all(_columns(label + read) <= 6 for label, read in pairs) else "\n"
+    parting = ", " if all(columns(label + read) <= 6 for label, read in pairs) else "\n"
     titles = [
         f"{label}{parting}read as {read}\n{probabilities[i].max():.3f}"
         for i, (label, read) in zip(worst, pairs, strict=True)

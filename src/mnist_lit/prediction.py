@@ -233,10 +233,10 @@ def _write(path: Path, table: Sequence[Prediction]) -> None:
 
 
 def _draw(path: Path, shown: Sequence[tuple[Prediction, Any]], class_names: Sequence[str]) -> None:
-    from mnist_lit import figures  # a second, and few calls need it
+    from mnist_lit import figures, lettering  # a second, and few calls need it
 
     labels = [class_names.index(prediction.label) for prediction, _ in shown]
-    names, note = figures.shown(class_names, labels)
+    names, note = lettering.shown(class_names, labels)
     titles = [
         f"{names[label]}  {prediction.probability:.2f}"
         for label, (prediction, _) in zip(labels, shown, strict=True)

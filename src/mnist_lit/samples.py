@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mnist_lit import figures, process
+from mnist_lit import figures, lettering, process
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.data.splits import listed
 from mnist_lit.errors import InputError
@@ -45,7 +45,7 @@ def command(args: list[str]) -> int:
     chosen = order[: options.count]
     if not len(chosen):
         raise InputError(f"--classes {' '.join(classes)}: no training image is of them")
-    drawn, note = figures.shown(names, labels[chosen])
+    drawn, note = lettering.shown(names, labels[chosen])
     titles = [drawn[label] for label in labels[chosen]]
     with figures.styled(options.style) as style:
         columns = min(10, len(chosen))
