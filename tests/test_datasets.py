@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import small_data
 from conftest import SHORT, Command
-from mnist_lit import Network, checkpoints, export_checkpoint, import_keras
+from mnist_lit import Network, checkpoints, export_checkpoint, import_keras, pictures
 from mnist_lit.data import datasets
 from mnist_lit.errors import InputError
 from mnist_lit.export import keras
@@ -86,6 +87,12 @@ def test_a_keras_file_gets_the_names_of_its_data(command: Command, shapes: Path)
     answer = command(*args, "--data.dataset", "fashion")
     assert answer.code == 2 and "has 3 classes and fashion has 10" in answer.err
     # Without data, by numbers; and it can be handed on like any other.
+    answer = command(*args)
+    assert "taken to be of unknown data" in answer.out
+    assert "--ckpt_path imported.ckpt --data.dataset DATA" in answer.out
+    answer = command("test", "--ckpt_path", "imported.ckpt")
+    assert answer.code == 2 and "name the data it was trained on by --data.dataset" in answer.err
+    assert command("test", "--ckpt_path", "imported.ckpt", "--data.dataset", shapes).code == 2
     import_keras("model.keras", "imported.ckpt")
     assert checkpoints.read("imported.ckpt")["hyper_parameters"]["class_names"] == ["0", "1", "2"]
     export_checkpoint("imported.ckpt", ["safetensors"], "out")
@@ -108,6 +115,38 @@ def test_exports_know_the_classes(command: Command, shapes: Path, moved: bool) -
     assert ("without accuracies: the test images of shapes cannot be had" in answer.out) is moved
     page = re.search(r"^const NAMES = (.*);$", Path("out/mnist.html").read_text("utf-8"), re.M)
     assert page and json.loads(page[1]) == NAMES
+
+
+def test_what_is_odd_stands_with_the_figures(command: Command, shapes: Path) -> None:
+    small_data.write_folder(shapes / "test", small_data.digits(6, 3), NAMES)  # trained on
+    answer = command("fit", "--data.dataset", shapes, *ONE)
+    said = "6 test images are among the training images too"
+    assert answer.code == 0 and f"note: {said}\n" in answer.out and f": {said}\n" in answer.err
+    run = Path("runs/shapes/version_0")
+    assert json.loads((run / "summary.json").read_text())["warnings"] == [said]
+    assert command("report").code == 0
+    assert f"<li>{said}</li>" in (run / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("recipe", ["plain", "emnist"])
+def test_predict_prepares_as_the_training_did(command: Command, shapes: Path, recipe: str) -> None:
+    options = ("--data.dataset", shapes, "--data.preprocessing", recipe)
+    assert command("fit", *options, *ONE).code == 0
+    image = Image.new("L", (120, 90), 250)
+    image.paste(10, (30, 20, 50, 80))
+    image.save("photo.png")
+    answer = command("predict", "photo.png", "--output", "t.json")
+    path = Path("runs/shapes/version_0/checkpoints/best.ckpt")
+    assert answer.out.endswith(f"\nby {path}, trained on shapes\n")
+    network, _ = checkpoints.load_network(path)
+    probability = {}
+    for other in ("mnist", recipe):
+        seen = torch.from_numpy(pictures.read("photo.png", other).image)[None, None]
+        with torch.inference_mode():
+            probability[other] = float(network(seen / 255).exp().max())
+    found = json.loads(Path("t.json").read_text())[0]["probability"]
+    assert found == pytest.approx(probability[recipe], abs=1e-6)
+    assert abs(probability["mnist"] - probability[recipe]) > 1e-5
 
 
 def test_samples_and_doctor(command: Command, shapes: Path) -> None:

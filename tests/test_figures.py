@@ -224,7 +224,7 @@ def test_plain_names_cost_nothing(fonts: None, monkeypatch: pytest.MonkeyPatch) 
         raise AssertionError("a font was read")
 
     monkeypatch.setattr(lettering, "_others", needless)
-    monkeypatch.setattr(figures, "_characters", needless)
+    monkeypatch.setattr(lettering, "_characters", needless)
     assert lettering.shown(["T-shirt/top", "~"]) == (["T-shirt/top", "~"], "")
 
 

@@ -111,7 +111,6 @@ def test_what_is_no_picture_does_no_harm(capsys: pytest.CaptureFixture[str]) -> 
     small_data.write_folder(Path("mine"), everything, NAMES)
     Path("mine/.hidden").mkdir()
     Path("mine/__MACOSX/class 0").mkdir(parents=True)
-    Path("mine/empty").mkdir()
     for name in (".DS_Store", "Thumbs.db", ".hidden/a.png", "class 0/.DS_Store", "class 0/._0.png",
                  "class 0/notes.txt", "__MACOSX/class 0/a.png", "read me.txt"):  # fmt: skip
         (Path("mine") / name).write_bytes(b"no picture")
@@ -192,6 +191,8 @@ def test_unreadable_pictures_are_listed_counted_and_left_out(
 
 def test_odd_data_sets_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     images, _ = small_data.digits(40, 2)
+    images[4] = 255
+    Path("mine/train/nothing").mkdir(parents=True)
     labels = np.array([0] * 30 + [1] * 8 + [2, 3])
     small_data.write_folder(Path("mine/train"), (images[:39], labels[:39]), NAMES)
     small_data.write_folder(Path("mine/test"), (images[:10], labels[:10]), NAMES)
@@ -199,6 +200,8 @@ def test_odd_data_sets_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     loaded()
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
+        "warning: mine: folders without a picture are no classes: train/nothing",
+        "warning: mine: blank: test/class 0/00004.png, train/class 0/00004.png",
         "warning: mine: no training image of class 3",
         "warning: mine: no test image of class 1, class 2",
         "warning: mine: one training image alone of class 2",
@@ -225,12 +228,12 @@ def test_what_is_in_no_class_is_named(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     "names, words",
     [
-        ([], "0 classes"),
-        (["a.png"], "0 classes"),
-        (["one/a.png"], "1 classes"),
-        (["one/a.png", "two/a.txt"], "1 classes"),
-        (["train/one/a.png", "train/two/a.png"], "add `test`"),
-        (["train/one/a.png", "val/one/a.png"], "add `test`"),
+        ([], "no class"),
+        (["a.png"], "no class"),
+        (["one/a.png"], "one class"),
+        (["one/a.png", "two/a.txt"], "one class"),
+        (["train/one/a.png", "train/two/a.png"], "add mine/test, or name mine/train"),
+        (["train/one/a.png", "val/one/a.png"], "add mine/test"),
     ],
 )
 def test_no_data_set(names: list[str], words: str) -> None:
@@ -298,6 +301,17 @@ def test_damaged_store_is_made_anew(conversions: list[Path], damage: Any) -> Non
     again = loaded()
     assert len(conversions) == 40
     assert all(np.array_equal(first[part][0], again[part][0]) for part in first)
+
+
+def test_store_of_another_shape_is_made_anew(conversions: list[Path]) -> None:
+    small_data.write_folder(Path("mine"), small_data.digits(20, 2), NAMES)
+    loaded()
+    (store,) = Path("data/pictures").glob("*.npz")
+    with np.load(store) as archive:
+        index = archive["index"]
+    np.savez(store, images=np.zeros((3, 28, 28), np.uint8), index=index)
+    loaded()
+    assert len(conversions) == 40
 
 
 def test_complete_store_that_cannot_be_written() -> None:
@@ -395,13 +409,14 @@ def test_a_run_on_a_folder(command: Command) -> None:
     # Moved, it is asked for, and found again where the user says.
     Path("mine").rename("elsewhere")
     answer = command("test")
-    assert answer.code == 2 and "--data.dataset mine is no folder" in answer.err
+    assert answer.code == 2 and "mine, which the network was trained on, is not there" in answer.err
     answer = command("test", "--data.dataset", "elsewhere")
     assert answer.code == 0 and "dataset     elsewhere" in answer.out
 
 
 def test_names_that_are_no_text(command: Command) -> None:
     small_data.write_folder(Path("my.letters"), small_data.digits(40, 2), ["a", "b\udcff"])
+    assert Folder(Path("my.letters"), "data").class_names == ["a", "b\ufffd"]
     answer = command("fit", "--data.dataset", "my.letters", *SHORT[2:], "--trainer.max_epochs", 1)
     assert (answer.code, answer.err) == (0, "") and Path("runs/my.letters").is_dir()
     answer = command("predict", next(Path("my.letters/a").iterdir()), "--output", "t.csv")
@@ -441,9 +456,14 @@ def test_folder_that_changes_after_the_training(command: Command) -> None:
     answer = command("test")
     assert answer.code == 0 and "warning: mine has changed since" in answer.err
     answer = command("fit", "--ckpt_path", "last", "--trainer.max_epochs", 2)
-    assert answer.code == 2 and "start a new run by --weights runs/mine/" in answer.err
+    start = "start a new run by --data.dataset mine --weights runs/mine/"
+    assert answer.code == 2 and start in answer.err
+    answer = command("report")
+    page = Path("runs/mine/version_0/report.html").read_text("utf-8")
+    assert answer.code == 0 and "it has changed since" in page
     Path("mine/class 0/00088.png").unlink()
-    assert command(*fit, 1, "--weights", "runs/mine/version_0/checkpoints/last.ckpt").code == 0
+    answer = command(*fit, 1, "--weights", "runs/mine/version_0/checkpoints/last.ckpt")
+    assert answer.code == 0 and "test pictures may be among those trained on" in answer.out
 
 
 def test_no_such_data_set(command: Command) -> None:

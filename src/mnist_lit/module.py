@@ -16,6 +16,7 @@ from mnist_lit import checkpoints
 from mnist_lit.data.splits import unbalanced
 from mnist_lit.errors import InputError, RunError
 from mnist_lit.network import NETWORKS
+from mnist_lit.pictures import PREPROCESSING
 
 
 class Result(NamedTuple):
@@ -72,6 +73,8 @@ class MNISTModule(pl.LightningModule):
         names = list(class_names or map(str, range(num_classes)))
         if not (num_classes >= 2 and len(names) == num_classes):
             raise InputError(f"num_classes {num_classes} must be at least 2, with as many names")
+        if preprocessing not in PREPROCESSING:
+            raise InputError(f"preprocessing {preprocessing} is none of {', '.join(PREPROCESSING)}")
         if not 0 < lr < math.inf:
             raise InputError(f"--model.lr {lr} must be above 0")
         if not 0 < warmup < 1:

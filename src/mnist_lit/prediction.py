@@ -189,6 +189,9 @@ def command(args: list[str]) -> int:
         table.append(prediction)
         if options.show and len(shown) < SHOWN:
             shown.append((prediction, picture.image))
+    if options.ckpt_path is None and checkpoint != PRETRAINED:
+        # The newest run need not be the one meant.
+        print(printable(f"by {checkpoint}, trained on {values['dataset']}"))
     if options.output:
         _write(Path(options.output), table)
     if shown:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from matplotlib.figure import Figure
+from torch import Tensor
 from tqdm import tqdm
 
 from mnist_lit import checkpoints, evaluation, figures, process
@@ -75,6 +76,7 @@ def write(
     }
     results: list[dict[str, Any]] = []
     found, statistics, missing = None, None, None
+    odd: list[str] = []
     names: list[str] = []
     classes: list[dict[str, Any]] = []
     chosen = run.best if run.best.is_file() else run.last
@@ -86,7 +88,7 @@ def write(
         first = next(iter(network.parameters())).detach().numpy()
         draw["filters"] = lambda s: figures.filters(first, s)
         try:
-            images, labels = _test_images(run, dataset, data)
+            images, labels, odd = _test_images(run, chosen, data)
         except (RunError, InputError) as error:
             missing = str(error)
         else:
@@ -135,6 +137,7 @@ def write(
         worst=worst(classes) if len(classes) > LISTED else [],
         listed=LISTED,
         missing=missing,
+        odd=odd,
         n_test=len(found.labels) if found else 0,
         config=yaml.safe_dump(run.read_config(), sort_keys=False, allow_unicode=True),
         figures={name: _embedded(pictures) for name, pictures in drawn.items()},
@@ -144,7 +147,12 @@ def write(
     return {name: pictures[style] for name, pictures in drawn.items()}
 
 
-def _test_images(run: Run, dataset: str, data: MNISTDataModule | None) -> tuple[Any, Any]:
+def _test_images(
+    run: Run, checkpoint: Path, data: MNISTDataModule | None
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Return the run's test images with their labels, and what is odd about its data."""
+    content = checkpoints.read(checkpoint)
+    dataset = content["hyper_parameters"]["dataset"]
     if data is None:
         recorded = run.read_config().get("data", {})
         data = MNISTDataModule(**datasets.recorded_options(recorded, dataset))
@@ -152,8 +160,10 @@ def _test_images(run: Run, dataset: str, data: MNISTDataModule | None) -> tuple[
     data.setup("test")
     if data.name != dataset:
         raise InputError(f"the run is one of {dataset}, and {data.name} was given")
-    test = data.splits["test"]
-    return test.images, test.labels
+    test, odd = data.splits["test"], list(data.dataset.odd)
+    if datasets.has_changed(data.dataset, content):
+        odd.append("it has changed since: test pictures may be among those trained on")
+    return test.images, test.labels, odd
 
 
 def class_rows(statistics: evaluation.Statistics, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -12,13 +12,15 @@ from torch import nn
 
 import mnist_lit
 from mnist_lit import callbacks, checkpoints, process, report, runs
-from mnist_lit.data import sample
+from mnist_lit.data import datasets, sample
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.data.splits import listed
 from mnist_lit.errors import InputError, Interrupted, RunError, printable
 from mnist_lit.module import MNISTModule, Result, load_checkpoint
 from mnist_lit.network import layers
 from mnist_lit.options import CLI
+
+SEEN = "{} has changed since {} was trained on it: test pictures may be among those trained on"
 
 
 def fit(args: list[str]) -> int:
@@ -38,10 +40,11 @@ def fit(args: list[str]) -> int:
         )
         return 0
     trainer, module, data = cli.trainer, cli.model, cli.datamodule
-    if cli.checkpoint and has_changed(data, cli.checkpoint):
+    if cli.checkpoint and datasets.has_changed(data.dataset, checkpoints.read(cli.checkpoint)):
+        dataset = cli.config.data.dataset
         raise InputError(
-            f"{cli.config.data.dataset} has changed since {cli.checkpoint} was trained on it: "
-            f"start a new run by --weights {cli.checkpoint}"
+            f"{dataset} has changed since {cli.checkpoint} was trained on it: start a new run by "
+            f"--data.dataset {dataset} --weights {cli.checkpoint}"
         )
     weights = None if cli.checkpoint else cli.config.weights
     if weights:
@@ -63,13 +66,6 @@ def fit(args: list[str]) -> int:
     if cli.recorder:
         _finish(cli, cli.recorder)
     return 0
-
-
-def has_changed(data: MNISTDataModule, checkpoint: Path) -> bool:
-    """Tell whether the user's own data are others than those that a checkpoint was trained on."""
-    content, found = checkpoints.read(checkpoint), data.dataset.fingerprint
-    same = content["hyper_parameters"]["dataset"] == data.name
-    return bool(same and content.get("fingerprint", found) != found)
 
 
 def _how_to_go_on(cli: CLI) -> str:
@@ -111,6 +107,8 @@ def tell_of_seen_images(path: str, data: MNISTDataModule) -> None:
     if data.name == sample.NAME and dataset in sample.HOLDERS:
         print(f"{path} was trained on {dataset}, which holds the sample's images:", end=" ")
         print("its figures on validation and test images do not count")
+    elif datasets.has_changed(data.dataset, content):
+        print(SEEN.format(data.name, path))
     elif data.name == dataset:
         val_split = content.get("config", {}).get("data", {}).get("val_split", 0)
         if val_split < data.val_split:
@@ -177,6 +175,8 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
             "device": str(trainer.strategy.root_device),
             "seed": cli.config.seed_everything,
             "versions": versions(),
+            # What must be known to read the figures: of one's own data alone.
+            **({"warnings": list(data.dataset.odd)} if data.dataset.odd else {}),
         },
     )
     print("\n" + "".join(f"{title:>{_width(title)}}" for title in (data.name, *last)))
@@ -184,6 +184,8 @@ def _finish(cli: CLI, recorder: callbacks.Recorder) -> None:
         if result:
             cells = "".join(_cell(value, _width(name)) for name, value in result.items())
             print(f"{title:>{_width(data.name)}}{cells}")
+    for line in data.dataset.odd:
+        print(printable(f"note: {line}"))
     try:
         recorder.show(report.write(run, data))
         page = f"\nsee   {run.folder / 'report.html'}"
@@ -233,25 +235,21 @@ def evaluate(command: str, args: list[str]) -> int:
     if output and any(parent.is_file() for parent in Path(output).parents):
         raise InputError(f"--output {output!r} would lie in a file: name one in a folder")
     module = load_checkpoint(cli.checkpoint)
-    data.prepare_data()
-    if data.name == sample.NAME and cli.dataset in sample.HOLDERS:
-        raise InputError(
-            f"{cli.checkpoint} was trained on {cli.dataset}, which holds the sample's images: "
-            "test it by --data.source full"
-        )
-    if has_changed(data, cli.checkpoint):
-        print(
-            f"warning: {cli.config.data.dataset} has changed since {cli.checkpoint} was trained on "
-            "it: test pictures may be among those trained on",
-            file=sys.stderr,
-        )
-    data.setup(command)
     known = module.hparams["class_names"]
     if data.class_names != known:
         raise InputError(
             f"{cli.checkpoint} knows the classes {listed(known)}, and {data.name} has "
             f"{listed(data.class_names)}: name the data it was trained on by --data.dataset"
         )
+    data.prepare_data()
+    if data.name == sample.NAME and cli.dataset in sample.HOLDERS:
+        raise InputError(
+            f"{cli.checkpoint} was trained on {cli.dataset}, which holds the sample's images: "
+            "test it by --data.source full"
+        )
+    if datasets.has_changed(data.dataset, checkpoints.read(cli.checkpoint)):
+        print(f"warning: {SEEN.format(data.name, cli.checkpoint)}", file=sys.stderr)
+    data.setup(command)
     split = "val" if command == "validate" else "test"
     if split not in data.splits:
         raise InputError(

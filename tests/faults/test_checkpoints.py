@@ -219,6 +219,7 @@ def test_checkpoint_of_another_project() -> None:
         ("state_dict", {3: torch.ones(1)}, "int"),
         ("hyper_parameters", {"width": 3}, "width"),
         ("hyper_parameters", {"lr": "fast"}, "str"),
+        ("hyper_parameters", {"preprocessing": "x"}, "preprocessing x is none of mnist"),
         ("hyper_parameters", {"dropout": 1.0}, "dropout"),
         ("state_dict", {"network.conv4.weight": torch.ones(1)}, "network.conv4.weight"),
         ("state_dict", {"network.conv1.weight": torch.ones(1)}, "network.conv1.weight"),
@@ -234,6 +235,13 @@ def test_checkpoint_of_another_network(
     message = refusal(read=load_checkpoint)
     assert "is a checkpoint of another network: " in message
     assert words in message
+
+
+def test_network_of_an_unknown_preprocessing(good: bytes) -> None:
+    checkpoint = loaded(good)
+    checkpoint["hyper_parameters"]["preprocessing"] = "x"
+    PATH.write_bytes(saved(checkpoint))
+    assert "there is no preprocessing 'x'" in refusal(read=checkpoints.load_network)
 
 
 def test_loading_refuses_what_reading_refuses() -> None:

@@ -38,6 +38,7 @@ class Arrays:
         self.path = path
         self.name = unicodedata.normalize("NFC", path.stem)
         self.preprocessing = preprocessing
+        self.odd: list[str] = []  # what was odd when it was prepared, a line each
         self._said = False
         try:
             with path.open("rb") as file:
@@ -101,7 +102,8 @@ class Arrays:
         """Print what is odd about the data set, once."""
         if not self._said:
             parts = {part: (x.numpy(), y.numpy()) for part, (x, y) in self._splits.items()}
-            for line in findings(parts, self.class_names):
+            self.odd = findings(parts, self.class_names)
+            for line in self.odd:
                 print(printable(f"warning: {self.path}: {line}"), file=sys.stderr)
         self._said = True
 

@@ -40,9 +40,7 @@ def find(
         found: Source = Published(dataset, data_dir, source)
         found.preprocessing = preprocessing or found.preprocessing
         return found
-    path = Path(dataset)
-    if not path.exists() and Path(data_dir, path).is_dir():
-        path = Path(data_dir, path)  # a name, of a folder that lies with the other data
+    path = _path(dataset, data_dir)
     if not dataset.isprintable():
         raise InputError(
             f"--data.dataset {printable(dataset)} is no name that a file can record: rename it"
@@ -66,6 +64,13 @@ def find(
     return found
 
 
+def _path(dataset: str, data_dir: str) -> Path:
+    """Return what a name or path means: a name may be of a folder that lies with the other data."""
+    path = Path(dataset)
+    beside = Path(data_dir, dataset)
+    return beside if not path.exists() and beside.is_dir() else path
+
+
 def recorded_options(
     recorded: Mapping[str, Any], name: str | None, explicit: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -80,15 +85,31 @@ def recorded_options(
     options = dict(recorded) or ({"dataset": name} if name in PUBLICATIONS else {})
     before = options.get("dataset", "mnist")
     wanted = explicit.get("dataset", before)
+    data_dir = explicit.get("data_dir") or options.get("data_dir") or default_data_dir()
+    if (
+        "dataset" not in explicit
+        and wanted not in PUBLICATIONS
+        and not _path(wanted, data_dir).exists()
+    ):
+        raise InputError(
+            f"{wanted}, which the network was trained on, is not there: say where it is now by "
+            "--data.dataset"
+        )
     if wanted != before:  # of another data set these would mean something else
         for other in ("source", "preprocessing", "strict"):
             options.pop(other, None)
-    data_dir = options.get("data_dir", "")
-    if wanted in PUBLICATIONS and not Published(wanted, data_dir).is_complete():
+    recorded_dir = options.get("data_dir", "")
+    if wanted in PUBLICATIONS and not Published(wanted, recorded_dir).is_complete():
         options.pop("data_dir", None)  # moved, or another machine
     if wanted == "mnist" and name:
         options["source"] = "sample" if name == sample.NAME else "full"
     return options | dict(explicit)
+
+
+def has_changed(found: Source, checkpoint: Mapping[str, Any]) -> bool:
+    """Tell whether the user's own data are others than those that a checkpoint was trained on."""
+    same_name = checkpoint["hyper_parameters"]["dataset"] == found.name
+    return bool(same_name and checkpoint.get("fingerprint", found.fingerprint) != found.fingerprint)
 
 
 def run_name(dataset: str) -> str:

@@ -48,13 +48,14 @@ class Folder:
         self.name = as_text(path.resolve().name)
         self.preprocessing = preprocessing
         self.strict = strict
-        self.class_names, self.files, self._strays = scan(path)
+        self.class_names, self.files, self._strays, self._empty = scan(path)
         names = "\n".join(f"{file.part} {file.name} {file.size}" for file in self.files)
         self.fingerprint = _sha256(names)
         key = _sha256(f"{path.resolve()} {preprocessing} {mnist_lit.__version__}")
         self._cache = Path(data_dir) / "pictures" / f"{self.name}-{key[:8]}.npz"
         self._labels = np.array([file.label for file in self.files])
         self._images = NONE
+        self.odd: list[str] = []  # what was odd when it was prepared, a line each
         self._faults: list[str | None] = []  # of each file; empty: none, None: not converted yet
 
     def prepare(self) -> None:
@@ -67,7 +68,8 @@ class Folder:
         if self._faults:
             return
         self._read()
-        for line in self.findings():
+        self.odd = self._findings()
+        for line in self.odd:
             print(printable(f"warning: {self.path}: {line}"), file=sys.stderr)
 
     def load(self, val_split: float) -> Splits:
@@ -95,8 +97,7 @@ class Folder:
         """What is wrong with each picture that cannot be read, by its name."""
         return {f.name: why for f, why in zip(self.files, self._faults, strict=True) if why}
 
-    def findings(self) -> list[str]:
-        """Return what is odd about the prepared pictures, a line each."""
+    def _findings(self) -> list[str]:
         lines = []
         if unreadable := list(self.unreadable):
             lines.append(
@@ -106,6 +107,16 @@ class Folder:
             )
         if self._strays:
             lines.append(f"left out, being in no class's folder: {listed(self._strays)}")
+        if self._empty:
+            lines.append(f"folders without a picture are no classes: {listed(self._empty)}")
+        low, high = (pick(self._images, axis=(1, 2)) for pick in (np.min, np.max))
+        blank = [
+            file.name
+            for file, same, fault in zip(self.files, low == high, self._faults, strict=True)
+            if same and not fault
+        ]
+        if blank:
+            lines.append(f"blank: {listed(blank)}")
         parts = {
             part: ((self._images[i] for i in at), self._labels[at])
             for part, at in self._places().items()

@@ -65,8 +65,10 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in pictures.SUFFIXES or (kind or "").startswith("image/")
 
 
-def scan(path: Path) -> tuple[list[str], list[File], list[str]]:
-    """Return the classes' names and the pictures, both in order, and what is in no class's folder.
+def scan(path: Path) -> tuple[list[str], list[File], list[str], list[str]]:
+    """Return the names of classes and the pictures, in order, and what was left out.
+
+    Left out are pictures and folders in no class's folder, and folders without a picture.
 
     Raises:
         InputError: There are no two classes.
@@ -76,12 +78,13 @@ def scan(path: Path) -> tuple[list[str], list[File], list[str]]:
     if not {"train", "test"} <= set(parts.values()):
         if roots and all(parts.values()):
             raise InputError(
-                f"{path} holds {listed([root.name for root in roots])} and so no two folders of "
-                "training and test pictures: add `test`, or name the folder of classes, and a "
-                "fifth of each is set apart"
+                f"{path} holds {listed([root.name for root in roots])} and no folders of both "
+                f"training and test pictures: add {path}/test, or name {roots[0]}, and a fifth of "
+                "each class is set apart for test"
             )
         parts = {path: ""}
     found: list[tuple[str, str, Path]] = []
+    empty: list[Path] = []
     strays = [file for file in _visible(path) if _is_picture(file)]
     for root, part in parts.items():
         if not (part or root == path):
@@ -90,14 +93,17 @@ def scan(path: Path) -> tuple[list[str], list[File], list[str]]:
         for folder in _visible(root):
             if folder.is_dir():
                 name = as_text(folder.name)
-                found += [(part, name, file) for file in _files(folder) if _is_picture(file)]
+                inside = [file for file in _files(folder) if _is_picture(file)]
+                found += [(part, name, file) for file in inside]
+                if not inside:
+                    empty.append(folder)
             elif part and _is_picture(folder):
                 strays.append(folder)
     names = sorted({name for _, name, _ in found}, key=lambda name: (_natural(name), name))
     if len(names) < 2:
         raise InputError(
-            f"{path} holds pictures of {len(names)} classes: put each class's pictures into a "
-            "folder of its name, <class>/… or train/<class>/… and test/<class>/…"
+            f"{path} holds pictures of {'one class' if names else 'no class'}: put each class's "
+            "into a folder of its name, <class>/… or train/<class>/… and test/<class>/…"
         )
     labels = {name: label for label, name in enumerate(names)}
     files = []
@@ -109,4 +115,8 @@ def scan(path: Path) -> tuple[list[str], list[File], list[str]]:
         files.append(File(part, labels[name], str(file.relative_to(path)), size, changed))
     # By their own names first, so that classes are mixed where names number the whole set.
     files.sort(key=lambda file: (_natural(Path(file.name).name), file.name))
-    return names, files, [as_text(str(stray.relative_to(path))) for stray in strays]
+
+    def relative(paths: list[Path]) -> list[str]:
+        return [as_text(str(left.relative_to(path))) for left in paths]
+
+    return names, files, relative(strays), relative(empty)

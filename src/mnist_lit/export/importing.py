@@ -21,7 +21,8 @@ def import_keras(path: str | Path, output: str | Path, *, dataset: str | None = 
         path: A `.h5`, `.weights.h5` or `.keras` file of Keras 2 or 3.
         output: The checkpoint to write.
         dataset: What the network was trained on, as in `MNISTDataModule`; a Keras file does not
-            say. Default: MNIST, or classes named by their numbers where there are not ten.
+            say. Default: MNIST, or where there are not ten classes an unknown one, whose classes
+            are called by their numbers.
 
     Raises:
         InputError: The file is damaged or of another network, and the message names the layer; or
@@ -30,7 +31,7 @@ def import_keras(path: str | Path, output: str | Path, *, dataset: str | None = 
     content = keras.read(path)
     n = len(content.weights["dense2.bias"])
     if dataset is None:
-        module = MNISTModule(n, dropout=content.dropout)
+        module = MNISTModule(n, dataset="mnist" if n == 10 else "unknown", dropout=content.dropout)
     else:
         found = datasets.find(dataset)
         if len(found.class_names) != n:
@@ -73,5 +74,11 @@ def command(args: list[str]) -> int:
         )
     import_keras(options.file, output, dataset=options.dataset)
     print(f"{options.file} -> {output}")
-    print(f"next  python -m mnist_lit test --ckpt_path {output}")
+    dataset = checkpoints.read(output)["hyper_parameters"]["dataset"]
+    if options.dataset is None:
+        print(
+            f"taken to be of {dataset} data: --data.dataset says otherwise, and names its classes"
+        )
+    where = " --data.dataset DATA" if dataset == "unknown" else ""
+    print(f"next  python -m mnist_lit test --ckpt_path {output}{where}")
     return 0
