@@ -149,6 +149,18 @@ def test_predict_prepares_as_the_training_did(command: Command, shapes: Path, re
     assert abs(probability["mnist"] - probability[recipe]) > 1e-5
 
 
+def test_other_pictures_are_prepared_as_the_network_knows_them(
+    command: Command, shapes: Path
+) -> None:
+    options = ("--data.dataset", shapes, "--data.preprocessing", "emnist")
+    assert command("fit", *options, *ONE).code == 0
+    before = command("test").out
+    shapes.rename("elsewhere")
+    after = command("test", "--data.dataset", "elsewhere")
+    assert after.code == 0
+    assert after.out.replace("elsewhere", "shapes") == before
+
+
 def test_samples_and_doctor(command: Command, shapes: Path) -> None:
     answer = command("samples", "--data.dataset", shapes, "--classes", "△", "--output", "s.png")
     assert answer.code == 0 and answer.out == "24 training images of shapes: s.png\n"

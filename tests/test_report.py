@@ -112,7 +112,7 @@ def said(trained: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             monkeypatch.setattr(checkpoints, "read", lambda path: {"epoch": epochs[path] - 1})
             labels = torch.arange(len(names)).repeat_interleave(torch.tensor(counts))
             images = torch.randint(0, 256, (len(labels), 1, 28, 28), dtype=torch.uint8)
-            monkeypatch.setattr(report, "_test_images", lambda *args: (images, labels))
+            monkeypatch.setattr(report, "_test_images", lambda *args: (images, labels, []))
         report.write(trained)
         return re.sub(r"\s+", " ", PAGE.read_text("utf-8"))
 

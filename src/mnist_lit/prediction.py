@@ -204,9 +204,9 @@ def _test_image(
 ) -> tuple[str, pictures.Picture]:
     """Return an image of the test set that belongs to a checkpoint, named by its label."""
     content = checkpoints.read(checkpoint)
-    recorded, trained_on = content.get("config", {}), content["hyper_parameters"]["dataset"]
+    recorded = content.get("config", {}).get("data", {})
     given = {name: value for name, value in explicit.items() if value is not None}
-    options = datasets.recorded_options(recorded.get("data", {}), trained_on, given)
+    options = datasets.recorded_options(recorded, content["hyper_parameters"], given)
     found = datasets.find(**options)
     found.prepare()
     images, labels = found.load(val_split=0)["test"]

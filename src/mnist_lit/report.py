@@ -155,7 +155,7 @@ def _test_images(
     dataset = content["hyper_parameters"]["dataset"]
     if data is None:
         recorded = run.read_config().get("data", {})
-        data = MNISTDataModule(**datasets.recorded_options(recorded, dataset))
+        data = MNISTDataModule(**datasets.recorded_options(recorded, content["hyper_parameters"]))
     data.prepare_data()
     data.setup("test")
     if data.name != dataset:
@@ -323,7 +323,7 @@ def command(args: list[str]) -> int:
     data = None
     if explicit:
         recorded = run.read_config().get("data", {})
-        data = MNISTDataModule(**datasets.recorded_options(recorded, None, explicit))
+        data = MNISTDataModule(**datasets.recorded_options(recorded, {}, explicit))
     write(run, data, style=options.style)
     print(run.folder / "report.html")
     return 0

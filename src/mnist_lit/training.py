@@ -242,10 +242,10 @@ def evaluate(command: str, args: list[str]) -> int:
             f"{listed(data.class_names)}: name the data it was trained on by --data.dataset"
         )
     data.prepare_data()
-    if data.name == sample.NAME and cli.dataset in sample.HOLDERS:
+    if data.name == sample.NAME and cli.trained["dataset"] in sample.HOLDERS:
         raise InputError(
-            f"{cli.checkpoint} was trained on {cli.dataset}, which holds the sample's images: "
-            "test it by --data.source full"
+            f"{cli.checkpoint} was trained on {cli.trained['dataset']}, which holds the sample's "
+            "images: test it by --data.source full"
         )
     if datasets.has_changed(data.dataset, checkpoints.read(cli.checkpoint)):
         print(f"warning: {SEEN.format(data.name, cli.checkpoint)}", file=sys.stderr)

@@ -72,16 +72,18 @@ def _path(dataset: str, data_dir: str) -> Path:
 
 
 def recorded_options(
-    recorded: Mapping[str, Any], name: str | None, explicit: Mapping[str, Any] | None = None
+    recorded: Mapping[str, Any],
+    trained: Mapping[str, Any],
+    explicit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the data options that give a checkpoint's data set here and now.
 
     Args:
         recorded: The options that the checkpoint or its run recorded; none in a foreign one.
-        name: The data set that it was trained on, if it was trained.
+        trained: The checkpoint's hyper-parameters; none where nothing was trained yet.
         explicit: What the user asks for instead.
     """
-    explicit = explicit or {}
+    explicit, name = explicit or {}, trained.get("dataset")
     options = dict(recorded) or ({"dataset": name} if name in PUBLICATIONS else {})
     before = options.get("dataset", "mnist")
     wanted = explicit.get("dataset", before)
@@ -96,8 +98,11 @@ def recorded_options(
             "--data.dataset"
         )
     if wanted != before:  # of another data set these would mean something else
-        for other in ("source", "preprocessing", "strict"):
+        for other in ("source", "strict"):
             options.pop(other, None)
+        # Pictures are prepared as the network knows them; published images are so already.
+        known = trained.get("preprocessing") or options.get("preprocessing")
+        options["preprocessing"] = None if wanted in PUBLICATIONS else known
     recorded_dir = options.get("data_dir", "")
     if wanted in PUBLICATIONS and not Published(wanted, recorded_dir).is_complete():
         options.pop("data_dir", None)  # moved, or another machine

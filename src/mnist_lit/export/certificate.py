@@ -184,9 +184,10 @@ def _same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 def _data(content: Mapping[str, Any]) -> tuple[MNISTDataModule, str | None]:
     """Return a checkpoint's data set; or the sample, and why."""
-    recorded, trained_on = content.get("config", {}), content["hyper_parameters"]["dataset"]
+    recorded = content.get("config", {}).get("data", {})
+    trained_on = content["hyper_parameters"]["dataset"]
     try:
-        options = datasets.recorded_options(recorded.get("data", {}), trained_on)
+        options = datasets.recorded_options(recorded, content["hyper_parameters"])
         data = MNISTDataModule(**options)
         data.prepare_data()
     except (InputError, Unavailable) as error:
@@ -236,8 +237,8 @@ def command(args: list[str]) -> int:
     data = None
     if explicit := parser.parse_args(args, defaults=False).as_dict().get("data"):
         content = checkpoints.read(checkpoint)
-        recorded, name = content.get("config", {}), content["hyper_parameters"]["dataset"]
-        chosen = datasets.recorded_options(recorded.get("data", {}), name, explicit)
+        recorded, trained = content.get("config", {}).get("data", {}), content["hyper_parameters"]
+        chosen = datasets.recorded_options(recorded, trained, explicit)
         data = MNISTDataModule(**chosen)
     certificate = export_checkpoint(checkpoint, options.format, options.output, data=data)
     print(f"{checkpoint} -> {options.output}, compared on {certificate['n']:,} images", end=" ")
