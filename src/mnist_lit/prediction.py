@@ -18,7 +18,7 @@ from torch import nn
 
 from mnist_lit import checkpoints, pictures, runs
 from mnist_lit.arguments import ArgumentParser
-from mnist_lit.data import datasets
+from mnist_lit.data import datasets, sample
 from mnist_lit.errors import InputError, printable
 from mnist_lit.export.safetensors import PRETRAINED
 from mnist_lit.files import atomic_write
@@ -189,8 +189,8 @@ def command(args: list[str]) -> int:
         table.append(prediction)
         if options.show and len(shown) < SHOWN:
             shown.append((prediction, picture.image))
-    if options.ckpt_path is None and checkpoint != PRETRAINED:
-        # The newest run need not be the one meant.
+    if options.ckpt_path is None and values["dataset"] not in ("mnist", sample.NAME):
+        # Of runs on several data sets the newest need not be the one meant.
         print(printable(f"by {checkpoint}, trained on {values['dataset']}"))
     if options.output:
         _write(Path(options.output), table)
