@@ -161,6 +161,29 @@ def test_other_pictures_are_prepared_as_the_network_knows_them(
     assert after.out.replace("elsewhere", "shapes") == before
 
 
+def test_scans_are_prepared_for_a_network_of_mnist(command: Command) -> None:
+    for part, skip in (("train", 0), ("test", 20)):
+        images, labels = small_data.digits(20, 10, skip=skip)
+        for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+            path = Path("scans") / part / str(label) / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(255 - image).resize((90, 120)).save(path)
+    test = ("test", "--ckpt_path", "pretrained", "--data.dataset", "scans")
+    found = command(*test)
+    assert found.code == 0 and "dataset     scans" in found.out
+    assert found.out == command(*test, "--data.preprocessing", "mnist").out
+    assert found.out != command(*test, "--data.preprocessing", "plain").out
+
+
+def test_name_of_a_folder_beside_the_other_data(command: Command, shapes: Path) -> None:
+    Path("data").mkdir()
+    shapes.rename("data/shapes")
+    assert command("fit", "--data.dataset", "shapes", *ONE).code == 0
+    assert Path("runs/shapes/version_0").is_dir()
+    answer = command("test")
+    assert answer.code == 0 and "shapes" in answer.out
+
+
 def test_samples_and_doctor(command: Command, shapes: Path) -> None:
     answer = command("samples", "--data.dataset", shapes, "--classes", "△", "--output", "s.png")
     assert answer.code == 0 and answer.out == "24 training images of shapes: s.png\n"
