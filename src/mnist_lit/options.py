@@ -32,7 +32,7 @@ class CLI(LightningCLI):
     After construction `trainer`, `model` and `datamodule` stand ready, and
 
     - `checkpoint` is the file that the command starts from, if any,
-    - `trained` are that file's hyper-parameters, and `epochs_done` is how long it was trained,
+    - `content` is what that file holds, and `epochs_done` is how long it was trained,
     - `run` is the run that `fit` goes on with, if any,
     - `recorder` is what keeps a training's records, if the command trains.
 
@@ -48,7 +48,7 @@ class CLI(LightningCLI):
         self.command = command
         self.run: runs.Run | None = None
         self.checkpoint: Path | None = None
-        self.trained: dict[str, Any] = {}
+        self.content: dict[str, Any] = {}
         self.epochs_done = 0
         self.recorder: callbacks.Recorder | None = None
         prog = f"python -m mnist_lit {command}"
@@ -131,7 +131,7 @@ class CLI(LightningCLI):
         else:
             base = self._evaluated(explicit)
         if base:
-            data = datasets.recorded_options(base["data"], self.trained, explicit.get("data", {}))
+            data = datasets.recorded_options(self.content | {"config": base}, explicit.get("data"))
             with _as_file(base | {"data": data}) as file:
                 self.config = parser.parse_args(["--config", file, *args])
 
@@ -185,7 +185,7 @@ class CLI(LightningCLI):
                 raise
             raise InputError(f"{error}; the newest whole one is {whole}") from error
         hyper_parameters: dict[str, Any] = content["hyper_parameters"]
-        self.trained = hyper_parameters
+        self.content = content
         self.epochs_done = content["epoch"] + 1
         if self.command == "fit" and "optimizer_states" not in content:
             raise InputError(

@@ -203,10 +203,8 @@ def _test_image(
     n: int, checkpoint: Path, explicit: Mapping[str, str | None]
 ) -> tuple[str, pictures.Picture]:
     """Return an image of the test set that belongs to a checkpoint, named by its label."""
-    content = checkpoints.read(checkpoint)
-    recorded = content.get("config", {}).get("data", {})
     given = {name: value for name, value in explicit.items() if value is not None}
-    options = datasets.recorded_options(recorded, content["hyper_parameters"], given)
+    options = datasets.recorded_options(checkpoints.read(checkpoint), given)
     found = datasets.find(**options)
     found.prepare()
     images, labels = found.load(val_split=0)["test"]

@@ -154,8 +154,7 @@ def _test_images(
     content = checkpoints.read(checkpoint)
     dataset = content["hyper_parameters"]["dataset"]
     if data is None:
-        recorded = run.read_config().get("data", {})
-        data = MNISTDataModule(**datasets.recorded_options(recorded, content["hyper_parameters"]))
+        data = MNISTDataModule(**datasets.recorded_options(content))
     data.prepare_data()
     data.setup("test")
     if data.name != dataset:
@@ -322,8 +321,8 @@ def command(args: list[str]) -> int:
     explicit = parser.parse_args(args, defaults=False).as_dict().get("data")
     data = None
     if explicit:
-        recorded = run.read_config().get("data", {})
-        data = MNISTDataModule(**datasets.recorded_options(recorded, {}, explicit))
+        config = {"config": run.read_config()}
+        data = MNISTDataModule(**datasets.recorded_options(config, explicit))
     write(run, data, style=options.style)
     print(run.folder / "report.html")
     return 0

@@ -1,6 +1,5 @@
 """`samples`: training images with their labels."""
 
-import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from matplotlib.figure import Figure
 
 from mnist_lit import figures, lettering, process
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.data.listing import as_text
 from mnist_lit.data.splits import listed
 from mnist_lit.errors import InputError
 from mnist_lit.files import atomic_write
@@ -32,8 +32,7 @@ def command(args: list[str]) -> int:
         raise InputError("--count must be at least 1 and --seed at least 0")
     data = parser.instantiate(options).data
     names = data.class_names
-    # Some systems type letter and accent apart; the data set has them in one.
-    classes = [unicodedata.normalize("NFC", name) for name in options.classes or ()] or names
+    classes = [as_text(name) for name in options.classes or ()] or names
     if unknown := sorted(set(classes) - set(names)):
         raise InputError(f"--classes {' '.join(unknown)}: the classes are {listed(names, 20)}")
     data.prepare_data()

@@ -40,7 +40,7 @@ def fit(args: list[str]) -> int:
         )
         return 0
     trainer, module, data = cli.trainer, cli.model, cli.datamodule
-    if cli.checkpoint and datasets.has_changed(data.dataset, checkpoints.read(cli.checkpoint)):
+    if cli.checkpoint and datasets.has_changed(data.dataset, cli.content):
         dataset = cli.config.data.dataset
         raise InputError(
             f"{dataset} has changed since {cli.checkpoint} was trained on it: start a new run by "
@@ -242,12 +242,13 @@ def evaluate(command: str, args: list[str]) -> int:
             f"{listed(data.class_names)}: name the data it was trained on by --data.dataset"
         )
     data.prepare_data()
-    if data.name == sample.NAME and cli.trained["dataset"] in sample.HOLDERS:
+    trained_on = module.hparams["dataset"]
+    if data.name == sample.NAME and trained_on in sample.HOLDERS:
         raise InputError(
-            f"{cli.checkpoint} was trained on {cli.trained['dataset']}, which holds the sample's "
-            "images: test it by --data.source full"
+            f"{cli.checkpoint} was trained on {trained_on}, which holds the sample's images: "
+            "test it by --data.source full"
         )
-    if datasets.has_changed(data.dataset, checkpoints.read(cli.checkpoint)):
+    if datasets.has_changed(data.dataset, cli.content):
         print(f"warning: {SEEN.format(data.name, cli.checkpoint)}", file=sys.stderr)
     data.setup(command)
     split = "val" if command == "validate" else "test"

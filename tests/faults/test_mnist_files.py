@@ -270,7 +270,7 @@ def test_steady_slow_mirror_is_not_given_up(
         (b"not gzip", "Not a gzipped file"),
         (ARCHIVES[f"{NAMES[0]}.gz"][:-20], "broken archive"),
         (ARCHIVES[f"{NAMES[0]}.gz"][:10] + b"\xff" * 100, "broken archive"),
-        (gzip.compress(FILES[NAMES[0]] + b"x"), f"does not hold {NAMES[0]} .sha256"),
+        (gzip.compress(FILES[NAMES[0]] + b"x"), f"in which {NAMES[0]} is too long"),
         (gzip.compress(FILES[NAMES[0]][:-1] + b"x"), f"does not hold {NAMES[0]} .sha256"),
     ],
     ids=["no-gzip", "truncated", "damaged", "longer", "other-images"],

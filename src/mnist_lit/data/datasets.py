@@ -72,19 +72,19 @@ def _path(dataset: str, data_dir: str) -> Path:
 
 
 def recorded_options(
-    recorded: Mapping[str, Any],
-    trained: Mapping[str, Any],
-    explicit: Mapping[str, Any] | None = None,
+    checkpoint: Mapping[str, Any], explicit: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the data options that give a checkpoint's data set here and now.
 
     Args:
-        recorded: The options that the checkpoint or its run recorded; none in a foreign one.
-        trained: The checkpoint's hyper-parameters; none where nothing was trained yet.
+        checkpoint: Its content; of a run without one the configuration alone, as `config`.
         explicit: What the user asks for instead.
     """
-    explicit, name = explicit or {}, trained.get("dataset")
-    options = dict(recorded) or ({"dataset": name} if name in PUBLICATIONS else {})
+    explicit, trained = explicit or {}, checkpoint.get("hyper_parameters", {})
+    name = trained.get("dataset")
+    options = dict(checkpoint.get("config", {}).get("data", {}))
+    if not options and name in PUBLICATIONS:  # `fit` did not write it
+        options = {"dataset": name}
     before = options.get("dataset", "mnist")
     wanted = explicit.get("dataset", before)
     data_dir = explicit.get("data_dir") or options.get("data_dir") or default_data_dir()

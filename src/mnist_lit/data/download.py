@@ -203,6 +203,8 @@ def _extract(
             content = stack.enter_context(gzip.open(file)).read(owner.size(name) + 1)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, KeyError) as error:
         raise Refused(f"sent a broken archive ({error})") from error
+    if len(content) > owner.size(name):
+        raise Refused(f"sent an archive in which {name} is too long")
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != owner.sha256.get(name, sha256):
         raise Refused(f"sent an archive that does not hold {name} (sha256)")

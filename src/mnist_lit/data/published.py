@@ -129,7 +129,7 @@ class Published:
             raise InputError(
                 f"--data.data_dir {self.data_dir} is not a folder: name one, or leave it out"
             )
-        sums = download.recorded(self.raw) | dict(self.publication.sha256)
+        sums = self._sums()
         found = {name: self._problem(name, sums.get(name)) for name in self.publication.files}
         if not any(found.values()):
             for (images, n), (labels, m) in self._pairs():
@@ -143,9 +143,12 @@ class Published:
         held = [(name, own.held(name, (self.raw / name).stat().st_size)) for name in own.files]
         return [(held[0], held[1]), (held[2], held[3])]
 
+    def _sums(self) -> dict[str, str]:
+        return download.recorded(self.raw) | dict(self.publication.sha256)
+
     def sum_of(self, name: str) -> str:
         """Say by what sum a file is checked."""
-        sums = download.recorded(self.raw) | dict(self.publication.sha256)
+        sums = self._sums()
         return f"sha256 {sums[name][:16]}..." if name in sums else "its sum is not known"
 
     def _problem(self, name: str, sha256: str | None) -> str:

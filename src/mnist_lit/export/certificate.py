@@ -184,14 +184,12 @@ def _same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 def _data(content: Mapping[str, Any]) -> tuple[MNISTDataModule, str | None]:
     """Return a checkpoint's data set; or the sample, and why."""
-    recorded = content.get("config", {}).get("data", {})
-    trained_on = content["hyper_parameters"]["dataset"]
     try:
-        options = datasets.recorded_options(recorded, content["hyper_parameters"])
-        data = MNISTDataModule(**options)
+        data = MNISTDataModule(**datasets.recorded_options(content))
         data.prepare_data()
     except (InputError, Unavailable) as error:
         why = error.reason if isinstance(error, Unavailable) else error
+        trained_on = content["hyper_parameters"]["dataset"]
         missing = f"the test images of {trained_on} cannot be had ({why})"
         return MNISTDataModule(source="sample"), missing
     return data, None
@@ -236,9 +234,7 @@ def command(args: list[str]) -> int:
     checkpoint = runs.find_checkpoint(options.ckpt_path, Path("runs"), or_pretrained=True)
     data = None
     if explicit := parser.parse_args(args, defaults=False).as_dict().get("data"):
-        content = checkpoints.read(checkpoint)
-        recorded, trained = content.get("config", {}).get("data", {}), content["hyper_parameters"]
-        chosen = datasets.recorded_options(recorded, trained, explicit)
+        chosen = datasets.recorded_options(checkpoints.read(checkpoint), explicit)
         data = MNISTDataModule(**chosen)
     certificate = export_checkpoint(checkpoint, options.format, options.output, data=data)
     print(f"{checkpoint} -> {options.output}, compared on {certificate['n']:,} images", end=" ")
