@@ -27,11 +27,11 @@ lint: .venv/installed
 
 weights: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m mnist_lit fit --config configs/accurate.yaml --name weights
-	$(BIN)/python -m mnist_lit.export.safetensors
-	$(BIN)/python -m mnist_lit.export.html
+	$(BIN)/python -m mnist_lit.checkpoints.safetensors
+	$(BIN)/python -m mnist_lit.formats.page
 
 page: .venv/installed
-	$(BIN)/python -m mnist_lit.export.html
+	$(BIN)/python -m mnist_lit.formats.page
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

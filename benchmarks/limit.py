@@ -17,7 +17,8 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import bare
-from mnist_lit import Network, process
+from mnist_lit import Network
+from mnist_lit import environment as process
 from mnist_lit.data.published import Published
 
 SIDE = 2048

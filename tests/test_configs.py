@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import REPOSITORY
-from mnist_lit import process
-from mnist_lit.options import CLI
+from helpers import REPOSITORY
+from mnist_lit import environment as process
+from mnist_lit.cli.training import CLI
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 

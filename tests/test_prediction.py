@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import SHORT, Command
+from helpers import SHORT, Command
 from mnist_lit import predict
 from mnist_lit.data import sample
 from mnist_lit.data.published import Published

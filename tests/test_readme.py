@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import small_data
-from conftest import MNIST, REPOSITORY, SHORT, Command
+from helpers import MNIST, REPOSITORY, SHORT, Command
 from mnist_lit.data import sample
 from mnist_lit.data.publications import PUBLICATIONS
 

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 PATH = REPOSITORY / "docs" / "walkthrough.ipynb"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import worker
 from lightning_race import Race
-from mnist_lit import process
-from mnist_lit.options import CLI
+from mnist_lit import environment as process
+from mnist_lit.cli.training import CLI
 
 process.quiet()
 process.prepare()

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_lit.callbacks import Recorder, saving
     from mnist_lit.data.datamodule import MNISTDataModule
-    from mnist_lit.export.certificate import export_checkpoint
-    from mnist_lit.export.importing import import_keras
-    from mnist_lit.module import MNISTModule, load_checkpoint
-    from mnist_lit.network import Network
+    from mnist_lit.formats.export import export_checkpoint
+    from mnist_lit.formats.import_keras import import_keras
+    from mnist_lit.network.network import Network
     from mnist_lit.prediction import predict
+    from mnist_lit.training.module import MNISTModule, load_checkpoint
+    from mnist_lit.training.recorder import Recorder, saving
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,14 +26,14 @@ __all__ = [
 
 _HOMES = {
     "MNISTDataModule": "mnist_lit.data.datamodule",
-    "MNISTModule": "mnist_lit.module",
-    "Network": "mnist_lit.network",
-    "Recorder": "mnist_lit.callbacks",
-    "export_checkpoint": "mnist_lit.export.certificate",
-    "import_keras": "mnist_lit.export.importing",
-    "load_checkpoint": "mnist_lit.module",
+    "MNISTModule": "mnist_lit.training.module",
+    "Network": "mnist_lit.network.network",
+    "Recorder": "mnist_lit.training.recorder",
+    "export_checkpoint": "mnist_lit.formats.export",
+    "import_keras": "mnist_lit.formats.import_keras",
+    "load_checkpoint": "mnist_lit.training.module",
     "predict": "mnist_lit.prediction",
-    "saving": "mnist_lit.callbacks",
+    "saving": "mnist_lit.training.recorder",
 }
 
 

@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnist_lit import checkpoints, pictures, runs
-from mnist_lit.arguments import ArgumentParser
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.checkpoints.safetensors import PRETRAINED
+from mnist_lit.cli.plain import ArgumentParser
 from mnist_lit.data import datasets, sample
 from mnist_lit.errors import InputError, printable
-from mnist_lit.export.safetensors import PRETRAINED
 from mnist_lit.files import atomic_write
+from mnist_lit.pictures import preprocessing as pictures
+from mnist_lit.runs import run as runs
 
 BATCH = 256  # pictures that are held in memory at once
 SHOWN = 100  # pictures in the figure
@@ -234,7 +236,8 @@ def _write(path: Path, table: Sequence[Prediction]) -> None:
 
 
 def _draw(path: Path, shown: Sequence[tuple[Prediction, Any]], class_names: Sequence[str]) -> None:
-    from mnist_lit import figures, lettering  # a second, and few calls need it
+    from mnist_lit.report import figures
+    from mnist_lit.report import labels as lettering
 
     labels = [class_names.index(prediction.label) for prediction, _ in shown]
     names, note = lettering.shown(class_names, labels)

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from mnist_lit import callbacks, checkpoints, process
+from mnist_lit import environment as process
+from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.errors import InputError
-from mnist_lit.module import MNISTModule, load_checkpoint
+from mnist_lit.training import recorder as callbacks
+from mnist_lit.training.module import MNISTModule, load_checkpoint
 
 PATH = Path("some.ckpt")
 

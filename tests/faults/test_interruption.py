@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import SHORT, Command
-from mnist_lit import checkpoints, report
-from mnist_lit.runs import Run
+from helpers import SHORT, Command
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.report import report
+from mnist_lit.runs.run import Run
 
 RUN = Path("runs/mnist/version_0")
 LAST = RUN / "checkpoints" / "last.ckpt"

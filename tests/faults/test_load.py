@@ -14,8 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import SHORT
-from mnist_lit import MNISTDataModule, MNISTModule, Recorder, checkpoints, process, saving
+from helpers import SHORT
+from mnist_lit import MNISTDataModule, MNISTModule, Recorder, saving
+from mnist_lit import environment as process
+from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.datamodule import ImageDataset
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from conftest import Command
+from helpers import Command
 from mnist_lit.data import download
 from mnist_lit.data.publications import PUBLICATIONS, Publication
 from mnist_lit.data.published import Published, Unavailable

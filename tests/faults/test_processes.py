@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import SHORT, Command
+from helpers import SHORT, Command
 from mnist_lit import MNISTDataModule, MNISTModule
 
 DDP = (

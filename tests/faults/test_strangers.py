@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import SHORT, Command
-from mnist_lit.module import MNISTModule
+from helpers import SHORT, Command
+from mnist_lit.training.module import MNISTModule
 
 CANARY = Path("canary")
 

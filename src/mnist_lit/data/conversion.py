@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mnist_lit import pictures
 from mnist_lit.errors import InputError, printable
+from mnist_lit.pictures import preprocessing as pictures
 
 BATCH = 32
 FEW = 200  # pictures that are converted before other processes would have started

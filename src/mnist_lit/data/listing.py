@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mnist_lit import pictures
 from mnist_lit.data.splits import listed
 from mnist_lit.errors import InputError
+from mnist_lit.pictures import preprocessing as pictures
 
 # What people call the folders of splits.
 PARTS = {

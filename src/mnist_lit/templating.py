@@ -1,0 +1,20 @@
+"""The pages that are written: a run's report, a comparison of runs, and one to draw on."""
+
+import functools
+
+import jinja2
+
+
+@functools.cache
+def template(name: str) -> jinja2.Template:
+    """Return a page's template; what is put into it is text, never markup."""
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("mnist_lit", part) for part in ("report/templates", "formats")]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)

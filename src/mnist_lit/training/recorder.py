@@ -1,0 +1,255 @@
+"""What happens at the end of an epoch: the row, the curves, the checkpoints."""
+
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams as hparams_summaries
+
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.runs import run as runs
+from mnist_lit.training.module import MNISTModule
+
+
+class Recorder(Checkpoint):
+    """Makes the run's folder and keeps its configuration, `metrics.csv` and TensorBoard curves.
+
+    Lightning calls `Checkpoint` callbacks after the module has added up the epoch; this one must
+    come before those that save, so that a checkpoint holds its own epoch's row.
+
+    Args:
+        root: Folder of all runs.
+        name: The run's name.
+        config: The whole configuration, of plain values; each checkpoint carries it.
+        run: A run to go on with; by default a new one is made once the data is ready.
+        resumed: The checkpoint that the run starts from, if any.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        config: Mapping[str, Any],
+        *,
+        run: runs.Run | None = None,
+        resumed: Path | None = None,
+    ) -> None:
+        self._root = root
+        self._name = name
+        self._config = dict(config)
+        self._given = run
+        self._resumed = resumed
+        self.rows: list[dict[str, Any]] = []
+        self._writers: dict[str, SummaryWriter] = {}
+        self._validation_seconds = 0.0  # within the epoch so far
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        if trainer.is_global_zero:
+            self.run = self._given or runs.create(self._root, self._name)
+            self.run.summary.unlink(missing_ok=True)  # it spoke of fewer epochs
+            self.run.write_config(self._config)
+            self.run.probe()  # now, not at the end of the first epoch
+        run = trainer.strategy.broadcast(self.run if trainer.is_global_zero else None)
+        assert run is not None
+        self.run = run
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["config"] = self._config
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, MNISTDataModule):
+            checkpoint["fingerprint"] = data.dataset.fingerprint
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        self.run.write_metrics(self.rows)
+        if self._resumed and not self._given:
+            runs.copy_best(self._resumed, len(self.rows), self.run)
+        for part in ("", "train", "val"):
+            # Epochs past the checkpoint are trained again, so their points from before must go.
+            self._writers[part] = SummaryWriter(
+                str(self.run.folder / part), purge_step=len(self.rows) + 1 if self._given else None
+            )
+        if not self._given:
+            for row in self.rows:
+                self._draw(row)
+        values = {
+            f"{part}.{key}": value if isinstance(value, int | float) else str(value)
+            for part in ("data", "model")
+            for key, value in self._config[part].items()
+        }
+        names = dict.fromkeys(("test_loss", "test_accuracy"), 0)
+        # SummaryWriter.add_hparams would put them into a sub-run of its own.
+        for summary in hparams_summaries(values, names):
+            self._writers[""]._get_file_writer().add_summary(summary)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+        self._validation_seconds = 0.0
+        self._started = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_started = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_seconds += time.perf_counter() - self._validation_started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, MNISTModule)
+        if stopped_within_epoch(trainer) and self.rows:
+            # Not a finished epoch: only from whole ones does a run go on to the same result.
+            whole = self.rows[-1]["epoch"]
+            print(
+                f"stopped within epoch {whole + 1} (max_steps or max_time): epoch {whole} is kept"
+            )
+            return
+        seconds = time.perf_counter() - self._started - self._validation_seconds
+        row: dict[str, Any] = {"epoch": trainer.current_epoch + 1}
+        for stage in ("train", "val"):
+            result = pl_module.results.get(stage)
+            row[f"{stage}_loss"] = result.loss if result else None
+            row[f"{stage}_accuracy"] = result.accuracy if result else None
+        row |= {"lr": self._lr, "seconds": round(seconds, 3)}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self.run.write_metrics(self.rows)
+            self._draw(row)
+        if trainer.progress_bar_callback:
+            trainer.progress_bar_callback.print(_line(row, trainer.max_epochs))
+
+    def _draw(self, row: Mapping[str, Any]) -> None:
+        # One tag in two sub-runs: TensorBoard draws training and validation into one chart.
+        for part in ("train", "val"):
+            for quantity in ("loss", "accuracy"):
+                if (value := row[f"{part}_{quantity}"]) is not None:
+                    self._writers[part].add_scalar(quantity, value, row["epoch"])
+            self._writers[part].flush()
+
+    def show(self, pictures: Mapping[str, bytes]) -> None:
+        """Put PNG files into TensorBoard, as they are: drawn once."""
+        if root := self._writers.get(""):
+            for name, content in pictures.items():
+                width, height = struct.unpack(">II", content[16:24])  # of its header
+                image = Summary.Image(
+                    encoded_image_string=content, width=width, height=height, colorspace=4
+                )
+                summary = Summary(value=[Summary.Value(tag=name, image=image)])
+                root._get_file_writer().add_summary(summary, len(self.rows))
+
+    def close(self, test: Mapping[str, float]) -> None:
+        """Put the test figures beside the hyper-parameters and end the event files."""
+        if root := self._writers.get(""):
+            for name, value in test.items():
+                root.add_scalar(name, value, len(self.rows))
+        for writer in self._writers.values():
+            writer.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self.close({})
+        # Where no epoch was trained there is nothing to keep, unless the user stopped it.
+        made = hasattr(self, "run") and not self._given
+        if trainer.is_global_zero and made and isinstance(exception, Exception) and not self.rows:
+            self.run.remove()
+
+
+def _line(row: Mapping[str, Any], epochs: int | None) -> str:
+    width = len(str(epochs))
+    figures = "  ".join(
+        f"{name} {row[name]:.4f}"
+        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        if row[name] is not None
+    )
+    return f"epoch {row['epoch']:>{width}}/{epochs}  {figures}  {row['seconds']:.1f} s"
+
+
+def stopped_within_epoch(trainer: pl.Trainer) -> bool:
+    """Tell whether the epoch was cut short, by `max_steps` or `max_time`."""
+    return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Lightning's ModelCheckpoint at each epoch's end, into the folder that the recorder makes.
+
+    Its state holds no path, so that a run's folder can be moved and a checkpoint read anywhere.
+    """
+
+    def __init__(self, recorder: Recorder, filename: str, **options: Any) -> None:
+        super().__init__(
+            filename=filename,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+            **options,
+        )
+        self._recorder = recorder
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.dirpath = str(self._recorder.run.checkpoints.absolute())
+        super().setup(trainer, pl_module, stage)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        path = self._recorder.run.best
+        scores = [row["val_loss"] for row in self._recorder.rows if row["val_loss"] is not None]
+        if self.monitor and scores and path.is_file():
+            self.best_model_path = self.kth_best_model_path = str(path.absolute())
+            self.best_model_score = self.kth_value = torch.tensor(min(scores))
+            self.best_k_models = {self.best_model_path: self.best_model_score}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if stopped_within_epoch(trainer) and trainer.current_epoch:
+            return
+        if self.monitor is None or self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+def saving(recorder: Recorder) -> list[RunCheckpoint]:
+    """Return what saves: every fifth epoch, the best on validation and, after them, the last."""
+    return [
+        RunCheckpoint(recorder, "epoch-{epoch:03d}", every_n_epochs=5, save_top_k=-1),
+        RunCheckpoint(recorder, "best", monitor="val_loss"),
+        RunCheckpoint(recorder, "last", every_n_epochs=1),
+    ]
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Lightning's reading and writing of checkpoints, safe and whole.
+
+    Lightning itself makes its temporary file in $TMPDIR, reads without check sums, and is silent
+    where the folder cannot be written.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        checkpoints.write(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return checkpoints.read(path)

@@ -1,0 +1,174 @@
+"""The command line around the commands: help, exit codes, signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from helpers import SHORT, Command
+from mnist_lit import cli
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.files import atomic_write
+
+PYTHON = (sys.executable, "-m", "mnist_lit")
+
+
+def run(*args: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(args, capture_output=True, text=True, timeout=120)
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from mnist_lit.cli import main; assert main(['--help']) == 0;"
+        "heavy = {'torch', 'lightning', 'numpy', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    answer = run(sys.executable, "-c", code)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    for name, text in cli.COMMANDS.items():
+        assert any(line.split() == [name, *text.split()] for line in answer.stdout.splitlines())
+
+
+def test_module_and_script_are_the_same() -> None:
+    script = str(Path(sys.executable).with_name("mnist-lit"))
+    module, installed = run(*PYTHON, "--help"), run(script, "--help")
+    assert module.stdout == installed.stdout and module.returncode == installed.returncode == 0
+
+
+def test_no_command(command: Command) -> None:
+    answer = command()
+    assert answer.code == 2 and "usage:" in answer.out
+
+
+def test_version(command: Command) -> None:
+    assert command("--version").out.startswith("mnist-lit 0.")
+
+
+@pytest.mark.parametrize("name, hint", [("tset", "did you mean `test`?"), ("xyz", "one of fit,")])
+def test_unknown_command(command: Command, name: str, hint: str) -> None:
+    answer = command(name)
+    assert answer.code == 2 and answer.out == ""
+    assert answer.err == f"error: there is no command `{name}`: {answer.err.split(': ', 2)[2]}"
+    assert hint in answer.err
+
+
+def test_help_of_fit_begins_with_our_options(command: Command) -> None:
+    answer = command("fit", "--help")
+    assert answer.code == 0
+    places = [
+        answer.out.index(option)
+        for option in ("--name", "--ckpt_path", "--weights", "--data.source", "--model.lr")
+    ]
+    assert places == sorted(places) and places[-1] < answer.out.index("--trainer.accelerator")
+    assert "Images in a training batch." in answer.out  # the docstrings feed it
+
+
+def test_debug_shows_the_traceback(command: Command) -> None:
+    for option, shown in (((), False), (("--debug",), True)):
+        answer = command("test", *option)
+        assert answer.code == 2
+        assert ("Traceback" in answer.err) is shown
+        assert answer.err.splitlines()[-1].startswith("error: there is no run in runs")
+
+
+def test_full_disk_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    answer = command("fit", "--data.source", "sample", "--trainer.limit_train_batches", 1)
+    assert answer.code == 1
+    assert answer.err == (
+        "error: runs/mnist/version_0/config.yaml: No space left on device: "
+        "make room or mend the permissions, and try again\n"
+    )
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_ends_a_run_in_order(number: signal.Signals, code: int) -> None:
+    arguments = (*PYTHON, "fit", "--data.source", "sample", "--trainer.limit_train_batches", "10")
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stdout:
+            if line.startswith("epoch  2/50"):
+                break
+        process.send_signal(number)
+        started = time.monotonic()
+        process.stdout.read()
+        error = process.stderr.read()
+    assert process.returncode == code
+    assert time.monotonic() - started < 20
+    assert error == (
+        f"stopped by {number.name}; finished epochs are kept: "
+        "python -m mnist_lit fit --ckpt_path last\n"
+    )
+    assert not list(Path("runs").rglob("*.tmp"))
+
+
+@pytest.mark.mnist
+def test_doctor_on_real_files(command: Command, mnist_dir: Path) -> None:
+    answer = command("doctor", "--data.data_dir", mnist_dir)
+    assert answer.code == 0 and answer.out.endswith("nothing is missing\n")
+    assert "train-images-idx3-ubyte   right, sha256 ba891046e6505d7a" in answer.out
+
+
+def test_doctor_names_what_is_missing_and_the_remedy(command: Command) -> None:
+    answer = command("doctor")
+    assert answer.code == 1
+    assert "t10k-labels-idx1-ubyte    is missing" in answer.out
+    assert "python -m mnist_lit fit --data.source full --data.data_dir data" in answer.out
+    for name in ("python", "torch", "lightning", "device"):
+        assert name in answer.out
+
+
+def test_doctor_of_the_sample(command: Command) -> None:
+    assert command("doctor", "--data.source", "sample").code == 0
+
+
+def test_doctor_names_a_missing_package(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    monkeypatch.setattr(metadata, "requires", lambda name: ["no-such-package>=3", "torch<1"])
+    answer = command("doctor", "--data.source", "sample")
+    assert answer.code == 1
+    assert 'no-such-package is missing: python -m pip install "no-such-package>=3"' in answer.out
+    assert 'python -m pip install "torch<1"' in answer.out
+
+
+def test_signal_while_a_checkpoint_is_written(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's writer then raises an error of its own, of an archive with no end."""
+
+    class Interrupting:
+        def __init__(self, file: IO[bytes]) -> None:
+            self.file = file
+            self.sent = False
+
+        def write(self, content: bytes) -> int:
+            if not self.sent:
+                self.sent = True
+                os.kill(os.getpid(), signal.SIGTERM)
+            return self.file.write(content)
+
+    @contextmanager
+    def interrupting(path: Path) -> Iterator[Interrupting]:
+        with atomic_write(path) as file:
+            yield Interrupting(file)
+
+    monkeypatch.setattr(checkpoints, "atomic_write", interrupting)
+    answer = command("fit", *SHORT)
+    assert answer.code == 143
+    assert answer.err == (
+        "stopped by SIGTERM before an epoch was finished: there is nothing to go on with\n"
+    )
+    assert not list(Path("runs").rglob("*.ckpt*"))
