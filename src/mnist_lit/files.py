@@ -1,7 +1,8 @@
 """Files: written whole or not at all, and YAML that a reader can take."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +38,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             error.filename = str(path)  # not the temporary file's, or none where the disk is full
         raise
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def check_yaml(path: str | Path) -> str:
