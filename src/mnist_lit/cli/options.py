@@ -63,6 +63,13 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_style(parser: argparse.ArgumentParser) -> None:
+    """Add `--style`, the colours of figures, whose names are those of `report.figures.STYLES`."""
+    parser.add_argument(
+        "--style", choices=["light", "dark"], default="light", help="the colours of the figures"
+    )
+
+
 @overload
 def output_file(value: str, suffixes: Sequence[str], option: str = ...) -> Path: ...
 @overload
