@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,3 +31,14 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             error.filename = str(path)  # not the temporary file's, or none where the disk is full
         raise
+
+
+def sha256(path: Path) -> str:
+    """Return a file's checksum as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    """Return the checksum of text, which may hold the names of any files."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

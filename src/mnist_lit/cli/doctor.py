@@ -73,7 +73,7 @@ def _data(data: "MNISTDataModule") -> list[str]:
     print(f"data       {found.raw}")
     problems = found.problems()
     for name in found.publication.files:
-        print(f"  {name:<26}{problems.get(name, f'right, {found.sum_of(name)}')}")
+        print(f"  {name:<26}{problems.get(name, f'right, {found.checksum(name)}')}")
     if not problems:
         return []
     options = "--data.source full" if found.name == "mnist" else f"--data.dataset {found.name}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Images as uint8 of shape N×1×28×28 and labels as int64 of shape N, of `train`, `val` and `test`.
+# Images as uint8 of shape N×1×H×H and labels as int64 of shape N, of `train`, `val` and `test`.
 Splits = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -36,19 +36,18 @@ def stratified(labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
 def unbalanced(counts: Sequence[int] | NDArray[np.integer[Any]]) -> bool:
     """Return whether the largest class has more than twice the images of the smallest.
 
-    MNIST's classes are balanced by this. A class without images is the smallest there can be: where
-    another has any, they are unbalanced. Without classes or images nothing is.
+    By this, MNIST's classes are balanced. A class without images counts as the smallest one.
 
     Args:
-        counts: Of each class its images; a one-dimensional array of any integers will do.
+        counts: Each class's number of images; a one-dimensional array of any integers will do.
     """
-    # As Python's integers, for twice a large uint8 is a small one.
+    # Python's integers, since twice a large uint8 is a small one.
     images = [int(count) for count in counts]
     return max(images, default=0) > 2 * min(images, default=0)
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
-    """Return names as a list in words, cut short after `most`."""
+    """Return names as a list in words, cut off after `most`."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
@@ -71,7 +70,7 @@ def findings(
     if not test.all():
         lines.append(f"no test image of {named(test == 0)}")
     if (train == 1).any():
-        lines.append(f"one training image alone of {named(train == 1)}")
+        lines.append(f"only one training image of {named(train == 1)}")
     if unbalanced(train):
         low, high = int(train.argmin()), int(train.argmax())
         lines.append(
@@ -80,5 +79,5 @@ def findings(
         )
     seen = {hash(image.tobytes()) for image in train_images}
     if again := sum(hash(image.tobytes()) in seen for image in test_images):
-        lines.append(f"{again:,} test images are among the training images too")
+        lines.append(f"{again:,} test images are also among the training images")
     return lines
