@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +32,6 @@ def stratified(labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
     return chosen
 
 
-def unbalanced(counts: Sequence[int] | NDArray[np.integer[Any]]) -> bool:
-    """Return whether the largest class has more than twice the images of the smallest.
-
-    By this, MNIST's classes are balanced. A class without images counts as the smallest one.
-
-    Args:
-        counts: Each class's number of images; a one-dimensional array of any integers will do.
-    """
-    # Python's integers, since twice a large uint8 is a small one.
-    images = [int(count) for count in counts]
-    return max(images, default=0) > 2 * min(images, default=0)
-
-
 def listed(names: Sequence[str], most: int = 10) -> str:
     """Return names as a list in words, cut off after `most`."""
     rest = len(names) - most
@@ -57,6 +43,8 @@ def findings(
     class_names: Sequence[str],
 ) -> list[str]:
     """Return what is odd about the images and labels of `train` and `test`, a line each."""
+    from mnist_lit.evaluation import unbalanced  # torchmetrics takes a second
+
     (train_images, train_labels), (test_images, test_labels) = parts["train"], parts["test"]
     n = len(class_names)
     train, test = np.bincount(train_labels, minlength=n), np.bincount(test_labels, minlength=n)
