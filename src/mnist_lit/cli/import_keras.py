@@ -1,7 +1,6 @@
 """`import-keras`: a Keras model as a checkpoint."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 from mnist_lit import environment
@@ -50,7 +49,9 @@ def command(args: list[str]) -> int:
             )
         )
     where = " --data.dataset DATA" if checkpoint.dataset == "unknown" else ""
-    print(printable(f"next  python -m mnist_lit test --ckpt_path {shlex.quote(str(output))}{where}"))
+    print(
+        printable(f"next  python -m mnist_lit test --ckpt_path {shlex.quote(str(output))}{where}")
+    )
     return 0
 
 
@@ -89,7 +90,11 @@ def _print_accuracy(
     if found is None:
         return
     name, answers = found
-    print(printable(f"accuracy {answers.accuracy:.4f} on {len(answers.labels):,} test images of {name}"))
+    print(
+        printable(
+            f"accuracy {answers.accuracy:.4f} on {len(answers.labels):,} test images of {name}"
+        )
+    )
     if answers.accuracy >= LOW:
         return
     causes = {
@@ -104,9 +109,7 @@ def _print_accuracy(
     print(f"  {'trained on other data?':<42}--data.dataset DATA")
 
 
-def _test_answers(
-    checkpoint: Checkpoint, data: dict[str, Any]
-) -> tuple[str, Answers] | None:
+def _test_answers(checkpoint: Checkpoint, data: dict[str, Any]) -> tuple[str, Answers] | None:
     """Return a data set's name and the answers to its test images; None where none are at hand.
 
     Nothing is downloaded.
