@@ -21,6 +21,7 @@ from mnist_lit.checkpoints import checkpoint as checkpoints
 RUN = Path("runs/mnist/version_0")
 EPOCHS = "--trainer.max_epochs"
 CONFIGS = REPOSITORY / "configs"
+pytestmark = pytest.mark.undrawn
 
 
 def metrics(run: Path = RUN) -> list[dict[str, str]]:

@@ -149,7 +149,6 @@ def test_no_room_for_an_export(
     assert [path.read_bytes() for path in Path("out").iterdir()] == [b"old"]
 
 
-@pytest.mark.draws
 def test_no_room_for_a_figure(command: Command, small_files: Callable[[int], None]) -> None:
     command("fit", *SHORT, "--trainer.max_epochs", 1, "--name", "drawn")
     run = Path("runs/drawn/version_0")

@@ -78,7 +78,7 @@ class Watch(pl.Callback):
         self.seen.append((memory, files, threading.active_count()))
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux")
 def test_two_hundred_epochs_grow_nothing() -> None:
     environment.quiet()
     environment.prepare()
