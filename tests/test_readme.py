@@ -14,7 +14,7 @@ from PIL import Image
 import small_data
 from helpers import REPOSITORY, SHORT, Command
 from mnist_lit.data import sample
-from mnist_lit.data.publications import PUBLICATIONS
+from mnist_lit.data.catalogue import CATALOGUE
 
 TEXT = (REPOSITORY / "README.md").read_text("utf-8")
 DATASETS = (REPOSITORY / "docs" / "datasets.md").read_text("utf-8")
@@ -101,7 +101,7 @@ def test_commands_of_datasets(command: Command, monkeypatch: pytest.MonkeyPatch)
     shutil.copytree(REPOSITORY / "configs", "configs")
     small_data.shrink(monkeypatch)
     train, test = small_data.digits(100, 10), small_data.digits(50, 10, skip=100)
-    small_data.write_idx(PUBLICATIONS["fashion"], Path("data"), train, test)
+    small_data.write_idx(CATALOGUE["fashion"], Path("data"), train, test)
     small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
     given = dict(zip(("x_train", "y_train", "x_test", "y_test"), (*train, *test), strict=True))
     for code in re.findall(r"```python\n(.*?)```", DATASETS, re.S):

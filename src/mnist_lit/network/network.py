@@ -1,6 +1,7 @@
 """The network as a PyTorch module, built from its value."""
 
 import bisect
+import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -64,9 +65,7 @@ class Network(nn.Sequential):
         large: bool = False,
     ) -> None:
         architecture = Architecture.of(network, dropout=dropout)
-        described = describe(architecture, num_classes, image_size)
-        if not large:
-            _check_size(described)
+        described = describe(architecture, num_classes, image_size, large=large)
         modules: OrderedDict[str, nn.Module] = OrderedDict(
             (layer.name, layers.build(layer.kind, layer.arguments, layer.input_shape, num_classes))
             for layer in described[:-1]
@@ -95,11 +94,14 @@ class Network(nn.Sequential):
         return values
 
 
-def describe(architecture: Architecture, num_classes: int, image_size: int) -> list[Layer]:
-    """Return the layers with shapes and numbers of parameters; nothing is allocated.
+def describe(
+    architecture: Architecture, num_classes: int, image_size: int, *, large: bool = False
+) -> list[Layer]:
+    """Return the layers with shapes and numbers of parameters, without making the weights.
 
     Raises:
-        InputError: The layers don't fit together, or don't end with one number a class.
+        InputError: The layers don't fit together, don't end with one number a class, or have more
+            parameters than `large` allows.
     """
     if not (type(num_classes) is int and num_classes >= 2):
         raise InputError(Argument("num_classes", num_classes), "is out of range", "give at least 2")
@@ -109,15 +111,23 @@ def describe(architecture: Architecture, num_classes: int, image_size: int) -> l
             "is out of range",
             f"give {MIN_SIZE} to {MAX_SIZE}",
         )
-    found = []
+    found: list[Layer] = []
+    total = 0
     shape: tuple[int, ...] = (1, image_size, image_size)
     pairs = zip(architecture.names(), architecture.layers, strict=True)
     for number, (name, spec) in enumerate(pairs, 1):
         _check_input(number, spec, shape)
         with torch.device("meta"):
             module = layers.build(spec.kind, spec.arguments, shape, num_classes)
-        output = _output_shape(number, spec, module, shape)
         count = sum(parameter.numel() for parameter in module.parameters())
+        total += count
+        if total > MAX_PARAMETERS and not large:
+            raise InputError(
+                layers.at(number, spec.kind),
+                f"its {count:,} parameters make more than {MAX_PARAMETERS:,} in all",
+                ("make the network smaller, or allow it by", Argument("large", True)),
+            )
+        output = _output_shape(number, spec, module, shape)
         found.append(Layer(name, spec.kind, dict(spec.arguments), shape, output, count))
         shape = output
     _check_end(found, num_classes)
@@ -180,9 +190,17 @@ def _output_shape(
 
 
 def _run(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of the output for one image, without computing it."""
+    """Return the output's shape, by running a module whose weights are on the meta device.
+
+    It runs on a batch of no images, with zeros for weights that take no memory, so nothing is
+    computed. The meta device would do for the input too, but PyTorch's kernels for it import a
+    thousand modules at the first use, which takes a second.
+    """
+    tensors = itertools.chain(module.named_parameters(), module.named_buffers())
+    zeros = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in tensors}
     with torch.no_grad():
-        return tuple(module.eval()(torch.empty(1, *shape, device="meta")).shape[1:])
+        output = torch.func.functional_call(module.eval(), zeros, (torch.empty(0, *shape),))
+    return tuple(output.shape[1:])
 
 
 def _check_end(found: list[Layer], num_classes: int) -> None:
@@ -203,17 +221,6 @@ def _check_end(found: list[Layer], num_classes: int) -> None:
         )
     if not any(layer.parameters for layer in found):
         raise InputError(at, "the network has no weights", "end with Linear")
-
-
-def _check_size(found: list[Layer]) -> None:
-    total = sum(layer.parameters for layer in found)
-    if total > MAX_PARAMETERS:
-        largest = max(range(len(found)), key=lambda i: found[i].parameters)
-        raise InputError(
-            layers.at(largest + 1, found[largest].kind),
-            f"it has {found[largest].parameters:,} of the network's {total:,} parameters",
-            ("make it smaller, or allow it by", Argument("large", True)),
-        )
 
 
 def _side(architecture: Architecture, image_size: int) -> int:
