@@ -1,10 +1,19 @@
-"""Files that are either whole or not there."""
+"""Files: written whole or not at all, and YAML that a reader can take."""
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import yaml
+
+from mnist_lit.errors import InputError
+
+MAX_YAML = 1_000_000  # bytes; a run's own config has two thousand
+MAX_DEPTH = 50
 
 
 @contextmanager
@@ -30,3 +39,63 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             error.filename = str(path)  # not the temporary file's, or none where the disk is full
         raise
+
+
+def sha256(path: Path) -> str:
+    """Return a file's checksum as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    """Return the checksum of text, which may hold the names of any files."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def check_yaml(path: str | Path) -> str:
+    """Return the text of a YAML file that would neither take minutes nor exhaust a reader's stack.
+
+    Raises:
+        InputError: The file is not there, isn't YAML, is too large, is nested too deep, or
+            multiplies itself by aliases.
+    """
+    path = Path(path)
+    depth = 0
+    try:
+        if path.is_file() and path.stat().st_size > MAX_YAML:
+            raise InputError(path, "is larger than 1 MB", "give another file")
+        text = path.read_text(encoding="utf-8")
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
+                raise InputError(path, "is nested too deep or uses aliases", "write it plainly")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _not_yaml(path, error) from error
+    except OSError as error:
+        problem = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
+        raise InputError(path, problem, "give the path of a YAML file") from error
+    return text
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Return what a YAML file holds, as plain values.
+
+    Raises:
+        InputError: As for `check_yaml`.
+    """
+    text = check_yaml(path)
+    try:
+        return yaml.safe_load(text)
+    except Exception as error:  # a malformed value can make the reader raise anything
+        raise _not_yaml(Path(path), error) from error
+
+
+def _not_yaml(path: Path, error: Exception) -> InputError:
+    what = " ".join(str(error).split())[:200]
+    return InputError(path, f"is not YAML ({what})", "fix the line")

@@ -21,8 +21,8 @@ from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.cli.parser import Parser
 from mnist_lit.data import datasets, sample
 from mnist_lit.data.datamodule import MNISTDataModule
-from mnist_lit.data.splits import unbalanced
 from mnist_lit.errors import InputError, RunError
+from mnist_lit.evaluation import unbalanced
 from mnist_lit.files import atomic_write
 from mnist_lit.network.network import layers
 from mnist_lit.report import figures
