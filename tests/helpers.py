@@ -1,12 +1,21 @@
-"""What tests share besides fixtures: where things are, and a command line's answer."""
+"""What tests share besides fixtures: where things are, and what a command line answered."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 REPOSITORY = Path(__file__).parent.parent
-MNIST = os.environ.get("MNIST_LIT_TEST_DATA")
+
+
+def real_folder(kind: str) -> Path:
+    """Return the folder that MNIST_LIT_<kind>_DIR named at the start, or skip the test."""
+    folder = os.environ.get(f"MNIST_LIT_TEST_{kind}")
+    if folder is None:
+        pytest.skip(f"needs MNIST_LIT_{kind}_DIR")
+    return Path(folder)
 
 
 class Answer(NamedTuple):
@@ -17,5 +26,5 @@ class Answer(NamedTuple):
 
 Command = Callable[..., Answer]
 
-# A real training that takes about a second: 10 batches of 32 a epoch on the embedded sample.
+# A real training that takes about a second: 10 batches of 32 in an epoch on the embedded sample.
 SHORT = ("--data.source", "sample", "--trainer.limit_train_batches", "10")

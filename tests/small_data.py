@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_lit.data import sample
-from mnist_lit.data.publications import PUBLICATIONS, Publication
+from mnist_lit.data.catalogue import CATALOGUE, Publication
 
 Part = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -33,10 +33,10 @@ def digits(n: int, classes: int, *, skip: int = 0) -> Part:
 
 def shrink(monkeypatch: pytest.MonkeyPatch, n_train: int = 100, n_test: int = 50) -> None:
     """Make every published data set a small one, without known sums."""
-    for name, own in PUBLICATIONS.items():
+    for name, own in CATALOGUE.items():
         files = {file: n_test if _is_test(file) else n_train
                  for file in own.files}  # fmt: skip
-        monkeypatch.setitem(PUBLICATIONS, name, own._replace(files=files, sha256={}))
+        monkeypatch.setitem(CATALOGUE, name, own._replace(files=files, sha256={}))
 
 
 def _is_test(file: str) -> bool:
@@ -79,3 +79,12 @@ def write_npz(path: Path, train: Part, test: Part, **others: NDArray[np.generic]
     arrays: dict[str, Any] = {"x_train": train[0], "y_train": train[1]}
     arrays |= {"x_test": test[0], "y_test": test[1], **others}
     np.savez(path, **arrays)
+
+
+def drawn(image: NDArray[np.uint8], rng: np.random.Generator, scale: int = 5) -> Image.Image:
+    """Dark ink on a white page, enlarged, with margins of up to 100 pixels."""
+    large = Image.fromarray(255 - image).resize((28 * scale,) * 2, Image.Resampling.BICUBIC)
+    left, top, right, bottom = (int(n) for n in rng.integers(0, 101, 4))
+    page = Image.new("L", (large.width + left + right, large.height + top + bottom), 255)
+    page.paste(large, (left, top))
+    return page

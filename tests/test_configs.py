@@ -7,14 +7,14 @@ import pytest
 import yaml
 
 from helpers import REPOSITORY
-from mnist_lit import environment as process
+from mnist_lit import environment
 from mnist_lit.cli.training import CLI
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
 
 def resolved(*args: str) -> dict[str, Any]:
-    process.quiet()
+    environment.quiet()
     return CLI("fit", [*args, "--trainer.fast_dev_run", "true"]).plain_config()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mnist_lit import Network, evaluation
-from mnist_lit.data.splits import unbalanced
+from mnist_lit.evaluation import unbalanced
 
 
 def found(labels: list[int], probabilities: list[list[float]]) -> evaluation.Answers:

@@ -4,11 +4,11 @@ from typing import Any
 
 import worker
 from lightning_race import Race
-from mnist_lit import environment as process
+from mnist_lit import environment
 from mnist_lit.cli.training import CLI
 
-process.quiet()
-process.prepare()
+environment.quiet()
+environment.prepare()
 options = {
     "data.data_dir": worker.DATA_DIR,
     "data.source": "full",
@@ -20,4 +20,4 @@ trainer: Any = cli.trainer
 trainer.callbacks.append(Race())
 trainer.fit(cli.model, datamodule=cli.datamodule)
 trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
-worker.tell(cli.model.results["test"].accuracy)
+worker.tell(cli.model.totals["test"].accuracy)

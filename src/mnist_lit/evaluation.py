@@ -1,59 +1,72 @@
-"""What a network answers to a set of images, and figures of how right it is."""
+"""How right answers are: the one place where the metrics of a set of answers are computed."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 from torchmetrics.functional.classification import (
     multiclass_calibration_error,
     multiclass_confusion_matrix,
 )
 
-BATCH = 500
-
 
 class Answers(NamedTuple):
     """A network's answers to labelled images."""
 
-    images: NDArray[np.uint8]  # N×28×28
+    images: NDArray[np.uint8]  # N×H×W
     labels: NDArray[np.int64]  # N
-    probabilities: NDArray[np.float32]  # N×classes
+    log_probabilities: NDArray[np.float32]  # N×classes
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        return np.exp(self.log_probabilities)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Of each image, whether its most probable class is its label."""
+        answered: NDArray[np.bool_] = self.log_probabilities.argmax(1) == self.labels
+        return answered
 
     @property
     def accuracy(self) -> float:
-        return float((self.probabilities.argmax(1) == self.labels).mean())
+        return float(self.right.mean())
 
 
-def answers(network: nn.Module, images: Tensor, labels: Tensor) -> Answers:
-    """Run a network on uint8 images N×1×28×28 with int64 labels N."""
-    with torch.inference_mode():
-        found = torch.cat([network(part / 255).exp() for part in images.split(BATCH)])
-    return Answers(images[:, 0].numpy(), labels.numpy(), found.numpy())
+class Evaluation(NamedTuple):
+    """The metrics of a set of answers.
 
-
-class Statistics(NamedTuple):
-    """How right answers are, beyond the accuracy.
-
-    Precision is the share of right ones among the images read as a class, recall among those that
-    are of it; both are NaN where there are none. The balanced accuracy is the mean recall of the
-    classes that have images, so that each counts the same, however large. The calibration error
-    (ECE) is the mean distance between probability and accuracy over 15 bins of probability.
+    The loss is the mean negative log-likelihood. Precision is the share of right answers among the
+    images read as a class, recall among those of the class; both are NaN where there are none. The
+    balanced accuracy is the mean recall of the classes that have images, so that each counts the
+    same however large it is; it is None where classes have about as many images each. The
+    calibration error (ECE) is the mean distance between probability and accuracy over 15 bins of
+    probability.
     """
 
+    n: int
+    correct: int
+    loss: float
+    balanced_accuracy: float | None
     confusion: NDArray[np.int64]  # [label, prediction]
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
-    balanced_accuracy: float
     calibration_error: float
     pairs: list[tuple[int, int, int]]  # label, prediction, images: the most confused first
 
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.n
 
-def statistics(found: Answers) -> Statistics:
-    """Return the statistics of a network's answers."""
-    probabilities, labels = torch.from_numpy(found.probabilities), torch.from_numpy(found.labels)
-    classes = probabilities.shape[1]
+
+def evaluate(answers: Answers) -> Evaluation:
+    """Return the metrics of a network's answers."""
+    probabilities, labels = (
+        torch.from_numpy(answers.probabilities),
+        torch.from_numpy(answers.labels),
+    )
+    n, classes = probabilities.shape
     confusion: NDArray[np.int64] = multiclass_confusion_matrix(
         probabilities.argmax(1), labels, classes
     ).numpy()
@@ -66,21 +79,31 @@ def statistics(found: Answers) -> Statistics:
         if label != read
     ]
     pairs.sort(key=lambda pair: -pair[2])
-    error = float(multiclass_calibration_error(probabilities, labels, classes, n_bins=15))
-    balanced = float(np.nanmean(recall))
-    return Statistics(confusion, precision, recall, balanced, error, pairs)
+    own = answers.log_probabilities[np.arange(n), answers.labels].astype(np.float64)
+    return Evaluation(
+        n=n,
+        correct=int(answers.right.sum()),
+        loss=float(-own.mean()),
+        balanced_accuracy=float(np.nanmean(recall)) if unbalanced(confusion.sum(1)) else None,
+        confusion=confusion,
+        precision=precision,
+        recall=recall,
+        calibration_error=float(
+            multiclass_calibration_error(probabilities, labels, classes, n_bins=15)
+        ),
+        pairs=pairs,
+    )
 
 
-def feature_maps(network: nn.Sequential, image: NDArray[np.uint8]) -> dict[str, Any]:
-    """Return, by name, the maps C×H×W after each convolution's activation, for one image 28×28."""
-    values = torch.from_numpy(image)[None, None] / 255
-    maps: dict[str, Any] = {}
-    convolution = None
-    with torch.inference_mode():
-        for name, layer in network.named_children():
-            values = layer(values)
-            if isinstance(layer, nn.Conv2d):
-                convolution = name
-            elif isinstance(layer, nn.ReLU) and convolution:
-                maps[convolution] = values[0].numpy()
-    return maps
+def unbalanced(counts: Sequence[int] | NDArray[np.integer[Any]]) -> bool:
+    """Return whether the largest class has more than twice the images of the smallest.
+
+    MNIST's classes are balanced by this. A class without images is the smallest there can be: where
+    another has any, they are unbalanced. Without classes or images nothing is.
+
+    Args:
+        counts: Images of each class; a one-dimensional array of any integers will do.
+    """
+    # As Python's integers, for twice a large uint8 is a small one.
+    images = [int(count) for count in counts]
+    return max(images, default=0) > 2 * min(images, default=0)

@@ -1,7 +1,9 @@
 """Files: written whole or not at all, and YAML that a reader can take."""
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +39,22 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             error.filename = str(path)  # not the temporary file's, or none where the disk is full
         raise
+
+
+def sha256(path: Path) -> str:
+    """Return a file's checksum as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    """Return the checksum of text, which may hold the names of any files."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def check_yaml(path: str | Path) -> str:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from helpers import SHORT, Command
-from mnist_lit import load_checkpoint
+from mnist_lit import Network, load_checkpoint
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints import safetensors
 from mnist_lit.errors import InputError
@@ -23,19 +23,22 @@ FILE = Path("mnist.safetensors")
 def written(command: Command) -> Path:
     command("fit", *SHORT, "--trainer.max_epochs", 1)
     summary = json.loads((CHECKPOINT.parents[1] / "summary.json").read_text())
-    safetensors.write(FILE, checkpoints.read(CHECKPOINT), summary=summary)
+    checkpoint = checkpoints.read(CHECKPOINT)
+    safetensors.write(FILE, checkpoint.weights, checkpoint.content, summary)
     return FILE
 
 
 def test_round_trip(written: Path) -> None:
     before, after = checkpoints.read(CHECKPOINT), checkpoints.read(written)
-    assert before["state_dict"].keys() == after["state_dict"].keys()
-    for name, value in before["state_dict"].items():
-        assert torch.equal(value, after["state_dict"][name])
-    assert before["config"]["data"].pop("data_dir") == "data"  # a place on this machine alone
-    for name in ("hyper_parameters", "config", "epoch"):
-        assert before[name] == after[name]
-    assert after["summary"]["dataset"] == "mnist-sample-5k"
+    assert before.weights.keys() == after.weights.keys()
+    for name, value in before.weights.items():
+        assert torch.equal(value, after.weights[name])
+    assert before.config["data"].pop("data_dir") == "data"  # a place on this machine alone
+    for name in ("hyper_parameters", "config", "epoch", "network", "image_size"):
+        assert getattr(before, name) == getattr(after, name)
+    assert after.summary["dataset"] == "mnist-sample-5k"
+    # Under their own names, so that they load into the network as they are.
+    Network().load_state_dict(load_file(written), strict=True)
     images = torch.rand(3, 1, 28, 28)
     answers = [load_checkpoint(path)(images) for path in (CHECKPOINT, written)]
     assert torch.equal(*answers)
@@ -72,7 +75,7 @@ def test_truncated(written: Path, size: int) -> None:
 @given(data=st.data())
 def test_damaged(data: st.DataObject) -> None:
     """Whatever is wrong with a file, above all its header, it is read or refused in one line."""
-    whole = bytearray(safetensors.PRETRAINED.read_bytes())
+    whole = bytearray(checkpoints.PRETRAINED.read_bytes())
     header = int.from_bytes(whole[:8], "little") + 8
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, header + 20))] = data.draw(st.integers(0, 255))
@@ -80,19 +83,19 @@ def test_damaged(data: st.DataObject) -> None:
         del whole[data.draw(st.integers(0, len(whole))) :]
     FILE.write_bytes(whole)
     try:
-        checkpoints.load_network(FILE)
+        checkpoints.read(FILE).build()
     except InputError as error:
         assert str(error).startswith(f"{FILE} is ") and "\n" not in str(error)
 
 
 def test_file_of_another_program() -> None:
     save_file({"weight": torch.ones(3)}, FILE)
-    with pytest.raises(InputError, match="not of mnist-lit"):
+    with pytest.raises(InputError, match="not written by mnist-lit"):
         checkpoints.read(FILE)
 
 
 def test_packaged_weights_say_how_they_were_made() -> None:
-    content = safetensors.read(safetensors.PRETRAINED)
+    content = safetensors.read(checkpoints.PRETRAINED)
     assert content["config"]["seed_everything"] == 0  # not chosen among seeds
     assert content["hyper_parameters"]["dataset"] == content["summary"]["dataset"] == "mnist"
     assert content["epoch"] + 1 == content["config"]["trainer"]["max_epochs"]
@@ -107,5 +110,5 @@ def test_packaged_weights_on_mnist(command: Command, mnist_dir: Path) -> None:
     )
     assert (answer.code, answer.err) == (0, "")
     result = json.loads(Path("result.json").read_text())
-    summary = safetensors.read(safetensors.PRETRAINED)["summary"]
+    summary = safetensors.read(checkpoints.PRETRAINED)["summary"]
     assert (result["n"], result["accuracy"]) == (10_000, summary["last"]["test_accuracy"])

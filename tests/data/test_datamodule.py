@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 
 from mnist_lit.data import sample
+from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
-from mnist_lit.data.publications import PUBLICATIONS
 from mnist_lit.data.published import Published
 from mnist_lit.errors import InputError, RunError
 
@@ -239,7 +239,7 @@ def test_full_source_never_takes_the_sample(capsys: pytest.CaptureFixture[str]) 
         data.prepare_data()
     message = str(caught.value)
     for part in (
-        *PUBLICATIONS["mnist"].files,
+        *CATALOGUE["mnist"].files,
         "elsewhere/MNIST/raw",
         "Connection refused",
         "doctor",

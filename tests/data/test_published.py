@@ -16,16 +16,16 @@ import torchvision.datasets
 
 import small_data
 from helpers import SHORT, Command
-from mnist_lit.data.publications import PUBLICATIONS
+from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.published import Published, Unavailable
 from mnist_lit.errors import InputError, RunError
 
-OTHERS = [name for name in PUBLICATIONS if name != "mnist"]
-EMNIST = [name for name in PUBLICATIONS if name.startswith("emnist")]
+OTHERS = [name for name in CATALOGUE if name != "mnist"]
+EMNIST = [name for name in CATALOGUE if name.startswith("emnist")]
 
 
 def parts(name: str) -> tuple[small_data.Part, small_data.Part]:
-    n = len(PUBLICATIONS[name].class_names)
+    n = len(CATALOGUE[name].class_names)
     return small_data.digits(100, n), small_data.digits(50, n, skip=100)
 
 
@@ -68,7 +68,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         address = f"http://127.0.0.1:{server.server_port}"
         files: dict[str, dict[str, bytes]] = {}
         for name in OTHERS:
-            own = PUBLICATIONS[name]
+            own = CATALOGUE[name]
             files.setdefault(own.torchvision, {}).update(small_data.idx(own, *parts(name)))
         emnist = io.BytesIO()
         with zipfile.ZipFile(emnist, "w") as archive:
@@ -101,14 +101,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def torchvisions(name: str, *, train: bool) -> Any:
-    own = PUBLICATIONS[name].torchvision
+    own = CATALOGUE[name].torchvision
     options = {"split": name.removeprefix("emnist-")} if own == "EMNIST" else {}
     return getattr(torchvision.datasets, own)("data", train=train, **options)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_torchvision_reads_the_same_images(name: str) -> None:
-    own = PUBLICATIONS[name]
+    own = CATALOGUE[name]
     small_data.write_idx(own, Path("data"), *parts(name))
     found = Published(name, "data")
     found.prepare()
@@ -124,7 +124,7 @@ def test_torchvision_reads_the_same_images(name: str) -> None:
 
 
 def test_class_names() -> None:
-    names = {name: own.class_names for name, own in PUBLICATIONS.items()}
+    names = {name: own.class_names for name, own in CATALOGUE.items()}
     assert names["fashion"] == torchvision.datasets.FashionMNIST.classes
     assert [len(n) for n in names["kmnist"]] == [1] * 10
     emnist = torchvision.datasets.EMNIST.classes_split_dict
@@ -136,7 +136,7 @@ def test_class_names() -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_download(server: Server, name: str) -> None:
     Published(name, "data").prepare()
-    own = PUBLICATIONS[name]
+    own = CATALOGUE[name]
     raw = Path("data") / own.torchvision / "raw"
     for file, content in small_data.idx(own, *parts(name)).items():
         assert (raw / file).read_bytes() == content
@@ -145,7 +145,7 @@ def test_download(server: Server, name: str) -> None:
         sha256, _, file = line.partition("  ")
         assert hashlib.sha256((raw / file).read_bytes()).hexdigest() == sha256
     hidden = {path.name for path in raw.iterdir()} - {".download.lock", "SHA256SUMS"}
-    siblings = [p for p in PUBLICATIONS.values() if p.torchvision == own.torchvision]
+    siblings = [p for p in CATALOGUE.values() if p.torchvision == own.torchvision]
     assert hidden == {file for sibling in siblings for file in sibling.files}
 
 
@@ -193,7 +193,7 @@ def test_zip_that_lacks_a_file(server: Server, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_files_put_there_by_hand(at: int, change: Any, problem: str) -> None:
-    own = PUBLICATIONS["emnist-letters"]
+    own = CATALOGUE["emnist-letters"]
     small_data.write_idx(own, Path("data"), *parts("emnist-letters"))
     found = Published("emnist-letters", "data")
     assert found.problems() == {}
@@ -205,11 +205,11 @@ def test_files_put_there_by_hand(at: int, change: Any, problem: str) -> None:
 
 def test_fewer_images_than_were_published(capsys: pytest.CaptureFixture[str]) -> None:
     """Part of a data set serves a lesson, but its figures are none of the data set's."""
-    own = PUBLICATIONS["kmnist"]
+    own = CATALOGUE["kmnist"]
     small_data.write_idx(own, Path("data"), *parts("kmnist"))
     files = {name: 10 * n for name, n in own.files.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PUBLICATIONS, "kmnist", own._replace(files=files))
+        patch.setitem(CATALOGUE, "kmnist", own._replace(files=files))
         found = Published("kmnist", "data")
         found.prepare()
         assert len(found.load(0)["train"][1]) == 100
@@ -233,7 +233,7 @@ def test_nothing_stands_in_for_another_data_set(
 
 def test_damage_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.datasets.KMNIST, "mirrors", [])
-    small_data.write_idx(PUBLICATIONS["kmnist"], Path("data"), *parts("kmnist"))
+    small_data.write_idx(CATALOGUE["kmnist"], Path("data"), *parts("kmnist"))
     (Path("data/KMNIST/raw") / "t10k-labels-idx1-ubyte").write_bytes(b"x")
     with pytest.raises(RunError, match="t10k-labels-idx1-ubyte is not a whole IDX file") as caught:
         Published("kmnist", "data").prepare()
@@ -243,7 +243,7 @@ def test_damage_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_run(command: Command, name: str) -> None:
     """Each trains, is tested, and says what it knows, by its own name and classes."""
-    own = PUBLICATIONS[name]
+    own = CATALOGUE[name]
     small_data.write_idx(own, Path("data"), *parts(name))
     fit = command("fit", "--data.dataset", name, *SHORT[2:], "--trainer.max_epochs", 1)
     assert (fit.code, fit.err) == (0, "")
@@ -257,7 +257,7 @@ def test_a_run(command: Command, name: str) -> None:
 
 def test_a_network_meets_another_data_set_of_the_same_classes(command: Command) -> None:
     for name in ("qmnist", "emnist-digits", "fashion"):
-        small_data.write_idx(PUBLICATIONS[name], Path("data"), *parts(name))
+        small_data.write_idx(CATALOGUE[name], Path("data"), *parts(name))
     fit = ("fit", "--data.dataset", "qmnist", *SHORT[2:], "--trainer.max_epochs", 1)
     assert command(*fit).code == 0
     answer = command("test", "--data.dataset", "emnist-digits")

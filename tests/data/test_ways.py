@@ -9,7 +9,7 @@ from torch import Tensor
 import small_data
 from helpers import SHORT, Command
 from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.data.publications import PUBLICATIONS
+from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.published import Published
 
 
@@ -25,7 +25,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def test_same_weights_by_every_way(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     small_data.shrink(monkeypatch)
-    own = PUBLICATIONS["kmnist"]
+    own = CATALOGUE["kmnist"]
     train, test = small_data.digits(100, 10), small_data.digits(50, 10, skip=100)
     small_data.write_idx(own, Path("data"), train, test)
     small_data.write_npz(Path("array.npz"), train, test)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from mnist_lit import environment as process
+from mnist_lit import environment
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.errors import InputError
-from mnist_lit.training import recorder as callbacks
 from mnist_lit.training.module import MNISTModule, load_checkpoint
+from mnist_lit.training.saving import SafeCheckpointIO
 
 PATH = Path("some.ckpt")
 
@@ -29,7 +29,7 @@ def images(n: int = 4) -> Tensor:
 
 def trained(module: pl.LightningModule, num_classes: int) -> bytes:
     """Train for an epoch of one batch; return the checkpoint that Lightning itself writes."""
-    process.quiet()
+    environment.quiet()
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -78,16 +78,17 @@ def test_lightnings_own_checkpoint_is_plain(good: bytes) -> None:
     checkpoint = loaded(good)  # only plain values and tensors are let through
     hyper_parameters = checkpoint["hyper_parameters"]
     assert type(hyper_parameters) is dict
-    assert {type(value) for value in hyper_parameters.values()} == {int, float, str, list}
+    plain = {bool, int, float, str, list, dict}
+    assert {type(value) for value in hyper_parameters.values()} <= plain
 
 
 def test_reads(good: bytes) -> None:
     PATH.write_bytes(good)
     checkpoint = checkpoints.read(PATH)
-    assert checkpoint["epoch"] == loaded(good)["epoch"]
-    assert checkpoint["hyper_parameters"] == dict(MNISTModule().hparams)
+    assert checkpoint.epoch == loaded(good)["epoch"]
+    assert checkpoint.hyper_parameters == dict(MNISTModule().hparams)
     for name, value in loaded(good)["state_dict"].items():
-        assert torch.equal(checkpoint["state_dict"][name], value)
+        assert torch.equal(checkpoint.weights[name.removeprefix("network.")], value)
 
 
 def test_missing_file() -> None:
@@ -211,20 +212,20 @@ def test_checkpoint_of_another_project() -> None:
 @pytest.mark.parametrize(
     "part, value, words",
     [
-        ("hyper_parameters", {"num_classes": 3}, "num_classes 3 must be"),
+        ("hyper_parameters", {"num_classes": 3}, "3 classes are named"),
         (
             "hyper_parameters",
             {"num_classes": 2, "class_names": ["no", "yes"]},
-            "size mismatch for network.dense2",
+            "size mismatch for dense2",
         ),
         ("hyper_parameters", {"class_names": 10}, "int"),
-        ("state_dict", {3: torch.ones(1)}, "int"),
+        ("state_dict", {3: torch.ones(1)}, "no names"),
         ("hyper_parameters", {"width": 3}, "width"),
         ("hyper_parameters", {"lr": "fast"}, "str"),
-        ("hyper_parameters", {"preprocessing": "x"}, "preprocessing x is none of mnist"),
+        ("hyper_parameters", {"preprocessing": "x"}, "no preprocessing 'x'"),
         ("hyper_parameters", {"dropout": 1.0}, "dropout"),
-        ("state_dict", {"network.conv4.weight": torch.ones(1)}, "network.conv4.weight"),
-        ("state_dict", {"network.conv1.weight": torch.ones(1)}, "network.conv1.weight"),
+        ("state_dict", {"network.conv4.weight": torch.ones(1)}, "conv4.weight"),
+        ("state_dict", {"network.conv1.weight": torch.ones(1)}, "conv1.wei"),
     ],
 )
 def test_checkpoint_of_another_network(
@@ -233,9 +234,8 @@ def test_checkpoint_of_another_network(
     checkpoint = loaded(good)
     checkpoint[part].update(value)
     PATH.write_bytes(saved(checkpoint))
-    checkpoints.read(PATH)
     message = refusal(read=load_checkpoint)
-    assert "is a checkpoint of another network: " in message
+    assert "is a checkpoint of another network " in message
     assert words in message
 
 
@@ -243,12 +243,12 @@ def test_network_of_an_unknown_preprocessing(good: bytes) -> None:
     checkpoint = loaded(good)
     checkpoint["hyper_parameters"]["preprocessing"] = "x"
     PATH.write_bytes(saved(checkpoint))
-    assert "there is no preprocessing 'x'" in refusal(read=checkpoints.load_network)
+    assert "there is no preprocessing 'x'" in refusal()
 
 
 def test_loading_refuses_what_reading_refuses() -> None:
     assert "is not there" in refusal(read=load_checkpoint)
-    assert "is not there" in refusal(read=callbacks.SafeCheckpointIO().load_checkpoint)
+    assert "is not there" in refusal(read=SafeCheckpointIO().load_checkpoint)
 
 
 @torch.no_grad()
@@ -264,7 +264,7 @@ def test_loaded_module_answers_as_the_saved_one(num_classes: int) -> None:
 
 
 def test_saves_what_it_reads(good: bytes) -> None:
-    plugin = callbacks.SafeCheckpointIO()
+    plugin = SafeCheckpointIO()
     plugin.save_checkpoint(loaded(good), "a/b/some.ckpt")
     again = plugin.load_checkpoint("a/b/some.ckpt")
     assert again.keys() == loaded(good).keys()
@@ -291,14 +291,14 @@ def test_saving_where_there_is_no_room(good: bytes, old: bytes | None) -> None:
         path.write_bytes(old)
         before = {"last.ckpt": old}
     with pytest.raises(OSError, match=r"File too large: .checkpoints/last\.ckpt."):
-        callbacks.SafeCheckpointIO().save_checkpoint(loaded(good), path)
+        SafeCheckpointIO().save_checkpoint(loaded(good), path)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
 def test_saving_that_cannot_be_pickled() -> None:
     PATH.write_bytes(b"old")
     with pytest.raises(Exception, match="pickle"):
-        callbacks.SafeCheckpointIO().save_checkpoint(
+        SafeCheckpointIO().save_checkpoint(
             {"weights": torch.ones(1000), "what": lambda: None}, PATH
         )
     assert {file.name: file.read_bytes() for file in Path().iterdir()} == {PATH.name: b"old"}

@@ -79,7 +79,7 @@ def test_ten_kills_at_random_moments_end_as_an_undisturbed_run(command: Command)
     answer = command("fit", "--ckpt_path", "last")
     assert (answer.code, answer.err) == (0, "")
     weights = [
-        checkpoints.read(f"runs/{name}/version_0/checkpoints/last.ckpt")["state_dict"]
+        checkpoints.read(f"runs/{name}/version_0/checkpoints/last.ckpt").weights
         for name in ("undisturbed", "killed")
     ]
     for name, value in weights[0].items():
@@ -112,7 +112,7 @@ def test_damaged_last_checkpoint_names_a_whole_one(command: Command) -> None:
         answer = command(*args)
         assert answer.code == 2 and f"{LAST} is not a whole checkpoint" in answer.err
         whole = Path(answer.err.split("the newest whole one is ")[1].strip())
-        assert checkpoints.read(whole)["epoch"] + 1 >= 5
+        assert checkpoints.read(whole).epoch + 1 >= 5
         assert command("test", "--ckpt_path", whole).code == 0
 
 
@@ -149,7 +149,6 @@ def test_no_room_for_an_export(
     assert [path.read_bytes() for path in Path("out").iterdir()] == [b"old"]
 
 
-@pytest.mark.draws
 def test_no_room_for_a_figure(command: Command, small_files: Callable[[int], None]) -> None:
     command("fit", *SHORT, "--trainer.max_epochs", 1, "--name", "drawn")
     run = Path("runs/drawn/version_0")

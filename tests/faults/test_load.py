@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 
 from helpers import SHORT
-from mnist_lit import MNISTDataModule, MNISTModule, Recorder, saving
-from mnist_lit import environment as process
+from mnist_lit import MNISTDataModule, MNISTModule, Recorder, environment, saving
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.datamodule import ImageDataset
 
@@ -33,7 +32,7 @@ def test_five_runs_at_once() -> None:
         assert (run.returncode, error) == (0, b"")
     folders = sorted(Path("runs/mnist").iterdir())
     assert [folder.name for folder in folders] == [f"version_{i}" for i in range(5)]
-    weights = [checkpoints.read(f / "checkpoints" / "last.ckpt")["state_dict"] for f in folders]
+    weights = [checkpoints.read(f / "checkpoints" / "last.ckpt").weights for f in folders]
     for folder, other in zip(folders, weights, strict=True):
         assert (folder / "summary.json").is_file() and (folder / "report.html").is_file()
         with (folder / "metrics.csv").open(newline="") as file:
@@ -79,10 +78,10 @@ class Watch(pl.Callback):
         self.seen.append((memory, files, threading.active_count()))
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux")
 def test_two_hundred_epochs_grow_nothing() -> None:
-    process.quiet()
-    process.prepare()
+    environment.quiet()
+    environment.prepare()
     data = MNISTDataModule(source="sample")
     data.setup("fit")
     data.splits = {

@@ -25,13 +25,13 @@ from torchvision.datasets import MNIST
 
 from helpers import Command
 from mnist_lit.data import download
-from mnist_lit.data.publications import PUBLICATIONS, Publication
+from mnist_lit.data.catalogue import CATALOGUE, Publication
 from mnist_lit.data.published import Published, Unavailable
 from mnist_lit.errors import InputError, RunError
 
 # MNIST's four files with a tenth of a thousand images each, most of them black, so that an archive
 # is smaller than its file, as the real ones are.
-SMALL = PUBLICATIONS["mnist"]._replace(files=dict.fromkeys(PUBLICATIONS["mnist"].files, 100))
+SMALL = CATALOGUE["mnist"]._replace(files=dict.fromkeys(CATALOGUE["mnist"].files, 100))
 
 
 def whole(publication: Publication, name: str) -> bytes:
@@ -162,7 +162,7 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     sums = {name: hashlib.sha256(raw).hexdigest() for name, raw in FILES.items()}
     md5s = [(name, hashlib.md5(archive).hexdigest()) for name, archive in ARCHIVES.items()]
-    monkeypatch.setitem(PUBLICATIONS, "mnist", SMALL._replace(sha256=sums))
+    monkeypatch.setitem(CATALOGUE, "mnist", SMALL._replace(sha256=sums))
     monkeypatch.setattr(MNIST, "resources", md5s)
     with Mirrors() as server:
         address = f"http://127.0.0.1:{server.server_port}"
@@ -414,10 +414,10 @@ def test_no_room_is_said_before_the_download(
 CHILD = """
 import json, sys
 from torchvision.datasets import MNIST
-from mnist_lit.data.publications import PUBLICATIONS, Publication
+from mnist_lit.data.catalogue import CATALOGUE, Publication
 from mnist_lit.data.published import Published
 MNIST.mirrors, MNIST.resources, own = json.load(sys.stdin)
-PUBLICATIONS["mnist"] = Publication(*own)
+CATALOGUE["mnist"] = Publication(*own)
 Published("mnist", "data").ensure()
 """
 
@@ -440,7 +440,7 @@ def test_killed_while_it_fetches(mirrors: Mirrors, moment: str) -> None:
     mirrors.behaviours["first"] = hanging
     with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
-        json.dump([MNIST.mirrors, MNIST.resources, PUBLICATIONS["mnist"]], child.stdin)
+        json.dump([MNIST.mirrors, MNIST.resources, CATALOGUE["mnist"]], child.stdin)
         child.stdin.close()
         assert arrived.wait(60)
         child.kill()

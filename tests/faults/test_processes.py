@@ -74,7 +74,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux")
 def test_failed_process_ends_the_run() -> None:
     args = ("fit", "--data.source", "sample", "--trainer.max_epochs", 200, *DDP)
     with subprocess.Popen(

@@ -24,7 +24,6 @@ from mnist_lit.runs.run import Run
 RUN = Path("runs/mnist/version_0")
 PAGE = RUN / "report.html"
 NAMES = {"architecture", "confusion-matrix", "curves", "feature-maps", "filters", "worst-errors"}
-pytestmark = pytest.mark.draws
 
 
 def size(path: Path) -> tuple[int, int]:

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mnist_lit.errors import InputError
+from mnist_lit.errors import Argument, InputError
+from mnist_lit.files import write_json
+from mnist_lit.runs import finding, metrics
 from mnist_lit.runs import run as runs
 from mnist_lit.runs.run import Run
+from mnist_lit.training.module import MNISTModule
 
 ROOT = Path("runs")
 
@@ -27,8 +30,8 @@ def started(name: str, version: int, at: int) -> Run:
 
 def checkpoint(path: Path, epoch: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    named = {"dataset": "mnist", "class_names": []}
-    torch.save({"epoch": epoch, "state_dict": {}, "hyper_parameters": named}, path)
+    values = dict(MNISTModule(2).hparams)
+    torch.save({"epoch": epoch, "state_dict": {}, "hyper_parameters": values}, path)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +70,9 @@ def test_newest_is_the_latest_start_across_names() -> None:
     started("mnist", 0, 30)
     started("mnist", 1, 10)
     started("other", 0, 20)
-    assert runs.newest(ROOT).folder == ROOT / "mnist/version_0"
+    assert finding.newest(ROOT).folder == ROOT / "mnist/version_0"
     started("other", 0, 40)  # goes on
-    assert runs.newest(ROOT).folder == ROOT / "other/version_0"
+    assert finding.newest(ROOT).folder == ROOT / "other/version_0"
 
 
 def test_newest_has_started() -> None:
@@ -77,14 +80,14 @@ def test_newest_has_started() -> None:
     runs.create(ROOT, "mnist")
     (ROOT / "config.yaml").touch()
     (ROOT / "mnist/config.yaml").touch()
-    assert runs.newest(ROOT).folder == ROOT / "mnist/version_0"
+    assert finding.newest(ROOT).folder == ROOT / "mnist/version_0"
 
 
 def test_no_run() -> None:
     runs.create(ROOT, "mnist")
     for which in (None, "best", "last"):
         with pytest.raises(InputError, match="there is no run in runs: train one"):
-            runs.find_checkpoint(which, ROOT)
+            finding.find_checkpoint(which, ROOT)
 
 
 @pytest.mark.parametrize(
@@ -104,23 +107,24 @@ def test_find_checkpoint(
     run = started("mnist", 1, 20)
     for name in there:
         checkpoint(run.checkpoints / f"{name}.ckpt", 0)
-    assert runs.find_checkpoint(which, ROOT) == run.checkpoints / f"{found}.ckpt"
+    assert finding.find_checkpoint(which, ROOT) == run.checkpoints / f"{found}.ckpt"
     assert capsys.readouterr().out == ""
 
 
-def test_last_stands_in_for_best_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_last_stands_in_for_best_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     run = started("mnist", 0, 10)
     checkpoint(run.last, 0)
-    assert runs.find_checkpoint(None, ROOT) == run.last
-    assert capsys.readouterr().out == (
-        "runs/mnist/version_0 has no best checkpoint (no validation): taking its last\n"
-    )
+    assert finding.find_checkpoint(None, ROOT) == run.last
+    (message,) = caplog.messages
+    assert "runs/mnist/version_0 has no best checkpoint" in message and "last" in message
 
 
 def test_best_is_not_there() -> None:
     checkpoint(started("mnist", 0, 10).last, 0)
-    with pytest.raises(InputError, match=r"version_0 has no best checkpoint.*--ckpt_path last"):
-        runs.find_checkpoint("best", ROOT)
+    with pytest.raises(InputError, match="version_0 has no best checkpoint") as caught:
+        finding.find_checkpoint("best", ROOT)
+    assert Argument("checkpoint", "last") in caught.value.remedy
 
 
 @pytest.mark.parametrize("which", [None, "best", "last"])
@@ -128,17 +132,17 @@ def test_no_checkpoint_yet(which: str | None) -> None:
     checkpoint(started("mnist", 0, 10).last, 0)
     started("mnist", 1, 20)
     with pytest.raises(InputError, match="runs/mnist/version_1 has no checkpoint yet"):
-        runs.find_checkpoint(which, ROOT)
+        finding.find_checkpoint(which, ROOT)
 
 
 def test_path_of_a_checkpoint_is_taken_as_it_is() -> None:
-    assert runs.find_checkpoint("elsewhere/some.ckpt", ROOT) == Path("elsewhere/some.ckpt")
+    assert finding.find_checkpoint("elsewhere/some.ckpt", ROOT) == Path("elsewhere/some.ckpt")
 
 
 def test_run_of_a_checkpoint() -> None:
     run = started("mnist", 0, 10)
     for path in (run.last, run.checkpoints / "epoch-005.ckpt", run.last.absolute()):
-        found = runs.run_of(path)
+        found = finding.run_of(path)
         assert found is not None
         assert found.folder == run.folder
 
@@ -148,7 +152,7 @@ def test_run_of_a_checkpoint_seen_from_its_run(monkeypatch: pytest.MonkeyPatch) 
     Path("checkpoints").mkdir(exist_ok=True)
     for folder, path in ((".", "checkpoints/last.ckpt"), ("checkpoints", "last.ckpt")):
         monkeypatch.chdir(folder)
-        found = runs.run_of(Path(path))
+        found = finding.run_of(Path(path))
         assert found is not None
         assert found.config.is_file()
 
@@ -166,14 +170,14 @@ def test_run_of_a_checkpoint_seen_from_its_run(monkeypatch: pytest.MonkeyPatch) 
 def test_checkpoint_outside_any_run(path: str) -> None:
     started("mnist", 0, 10)
     runs.create(ROOT, "mnist")  # version_1 has no configuration
-    assert runs.run_of(Path(path)) is None
+    assert finding.run_of(Path(path)) is None
 
 
 @pytest.mark.parametrize("best, taken", [(3, True), (5, True), (6, False)])
 def test_best_is_taken_over_unless_younger(best: int, taken: bool) -> None:
     old, new = started("mnist", 0, 10), runs.create(ROOT, "mnist")
     checkpoint(old.best, best)
-    runs.copy_best(old.checkpoints / "epoch-006.ckpt", 5, new)
+    finding.copy_best(old.checkpoints / "epoch-006.ckpt", 5, new)
     assert new.best.is_file() == taken
     if taken:
         assert new.best.read_bytes() == old.best.read_bytes()
@@ -181,7 +185,7 @@ def test_best_is_taken_over_unless_younger(best: int, taken: bool) -> None:
 
 def test_no_best_to_take_over() -> None:
     new = runs.create(ROOT, "mnist")
-    runs.copy_best(Path("elsewhere/some.ckpt"), 5, new)
+    finding.copy_best(Path("elsewhere/some.ckpt"), 5, new)
     assert list(new.folder.iterdir()) == []
 
 
@@ -190,7 +194,7 @@ def test_damaged_best_is_not_taken_over() -> None:
     checkpoint(old.best, 3)
     old.best.write_bytes(old.best.read_bytes()[:-100])
     with pytest.raises(InputError, match=f"{old.best} is not a whole checkpoint"):
-        runs.copy_best(old.last, 5, new)
+        finding.copy_best(old.last, 5, new)
     assert list(new.folder.iterdir()) == []
 
 
@@ -207,18 +211,18 @@ def test_metrics() -> None:
     }
     shuffled = dict(reversed(full.items()))
     without = full | {"epoch": 2, "val_loss": None, "val_accuracy": None}
-    run.write_metrics([shuffled, without])
+    metrics.write(run, [shuffled, without])
     assert run.metrics.read_text() == (
         "epoch,train_loss,train_accuracy,val_loss,val_accuracy,lr,seconds\n"
         "1,0.30000000000000004,0.5,1e-09,1.0,0.001,2.5\n"
         "2,0.30000000000000004,0.5,,,0.001,2.5\n"
     )
     del without["val_loss"]
-    run.write_metrics([without])
+    metrics.write(run, [without])
     (row,) = csv.DictReader(run.metrics.read_text().splitlines())
     assert row["val_loss"] == row["val_accuracy"] == ""
-    run.write_metrics([])
-    assert run.metrics.read_text() == ",".join(runs.COLUMNS) + "\n"
+    metrics.write(run, [])
+    assert run.metrics.read_text() == ",".join(metrics.COLUMNS) + "\n"
 
 
 def test_config_is_read_as_written() -> None:
@@ -253,7 +257,7 @@ def test_config_that_cannot_be_read(content: bytes | None, words: str) -> None:
 
 def test_json() -> None:
     content = {"dataset": "mnist", "best": None, "names": ["Zürich"], "loss": 0.25}
-    runs.write_json(Path("a/summary.json"), content)
+    write_json(Path("a/summary.json"), content)
     text = Path("a/summary.json").read_text("utf-8")
     assert json.loads(text) == content
     assert "Zürich" in text and text.endswith("}\n")

@@ -7,113 +7,187 @@ import io
 import re
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from mnist_lit.checkpoints import safetensors
-from mnist_lit.errors import InputError
+from mnist_lit.errors import Argument, InputError
 from mnist_lit.files import atomic_write
-from mnist_lit.network.network import NETWORKS
+from mnist_lit.network.architecture import Architecture, current_name
+from mnist_lit.network.network import Network
 from mnist_lit.pictures.preprocessing import PREPROCESSING
 
+# The weights that come with the package; `make weights` trains them again.
+PRETRAINED = Path(__file__).parents[1] / "pretrained.safetensors"
+# In a checkpoint's weights: the LightningModule's attribute.
+PREFIX = "network."
 
-def file(path: str | Path) -> Path:
-    """Return the file that `path` means; `pretrained` means the weights in the package."""
-    return safetensors.PRETRAINED if str(path) == "pretrained" else Path(path)
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of itself.
+
+    Args:
+        path: The file.
+        content: Everything in the file, as Lightning takes it.
+        network: The network's description.
+        class_names: A name for each class.
+        dataset: The data set that it was trained on.
+        preprocessing: How a picture becomes the network's input.
+        image_size: Side of the input in pixels.
+        epoch: The epoch that it was saved after, from 0.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    network: Architecture
+    class_names: list[str]
+    dataset: str
+    preprocessing: str
+    image_size: int
+    epoch: int
+
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        """What `MNISTModule` takes, as plain values."""
+        values: dict[str, Any] = self.content["hyper_parameters"]
+        return values
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by the names that they have in `Network`."""
+        state = self.content["state_dict"].items()
+        return {name.removeprefix(PREFIX): value for name, value in state}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration of the run; empty where `fit` did not write the file."""
+        return dict(self.content.get("config", {}))
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the data that it was trained on, where it is the user's own."""
+        return self.content.get("fingerprint")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return dict(self.content.get("summary", {}))
+
+    def build(self) -> Network:
+        """Return the network with its weights, ready to evaluate on the CPU.
+
+        Raises:
+            InputError: The weights aren't those of the network.
+        """
+        try:
+            network = Network(
+                len(self.class_names), network=self.network, image_size=self.image_size, large=True
+            )
+            network.load_state_dict(self.weights)
+        except (RuntimeError, InputError) as error:
+            raise another_network(self.path, error) from error
+        return network.eval()
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """Return the dictionary in a checkpoint or an exported safetensors file, tensors on the CPU.
+def read(path: str | Path) -> Checkpoint:
+    """Read a checkpoint or an exported safetensors file, tensors on the CPU.
 
-    `pretrained` means the weights that come with the package.
-
-    Only plain values and tensors are read (`weights_only`), and the archive's check sums are
-    compared, which `torch.load` does not do.
+    `pretrained` means the weights that come with the package. Only plain values and tensors are
+    read (`weights_only`), and the archive's checksums are compared, which `torch.load` doesn't do.
 
     Raises:
-        InputError: `path` is no local file, is damaged, or holds anything else.
+        InputError: `path` isn't a local file, is damaged, or holds anything else.
     """
     if re.match(r"\w\w+:/", str(path)):
-        raise InputError(f"{path} is an address: download it and give the file's path")
-    path = file(path)
+        raise InputError(path, "is an address", "download it and give the file's path")
+    path = PRETRAINED if str(path) == "pretrained" else Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder: give the path of a checkpoint (.ckpt) in it")
+        raise InputError(path, "is a folder", "give the path of a checkpoint (.ckpt) in it")
     if not path.is_file():
-        raise InputError(f"{path} is not there: give the path of a checkpoint (.ckpt)")
-    if path.suffix in (".h5", ".keras"):
-        raise InputError(
-            f"{path} is a Keras file: make a checkpoint of it by "
-            f"`python -m mnist_lit import-keras {path} --output {path.stem}.ckpt`"
-        )
-    checkpoint = safetensors.read(path) if path.suffix == ".safetensors" else _read_archive(path)
+        raise InputError(path, "is not there", "give the path of a checkpoint (.ckpt)")
+    content = safetensors.read(path) if path.suffix == ".safetensors" else _read_archive(path)
     if not (
-        isinstance(checkpoint, dict)
-        and {"state_dict", "hyper_parameters", "epoch"} <= checkpoint.keys()
-        and isinstance(checkpoint["epoch"], int)
-        and isinstance(checkpoint["hyper_parameters"], dict)
-        and {"dataset", "class_names"} <= checkpoint["hyper_parameters"].keys()
+        isinstance(content, dict)
+        and {"state_dict", "hyper_parameters", "epoch"} <= content.keys()
+        and isinstance(content["epoch"], int)
+        and isinstance(content["hyper_parameters"], dict)
+        and {"dataset", "class_names"} <= content["hyper_parameters"].keys()
     ):
-        raise InputError(f"{path} is not a checkpoint of mnist-lit: give one that `fit` wrote")
-    return checkpoint
+        raise InputError(path, "is not a checkpoint of mnist-lit", "give one that `fit` wrote")
+    try:
+        return _described(path, content)
+    except Exception as error:  # malformed values can make this raise anything
+        raise another_network(path, error) from error
+
+
+def _described(path: Path, content: dict[str, Any]) -> Checkpoint:
+    values = content["hyper_parameters"]
+    names, preprocessing = values["class_names"], values["preprocessing"]
+    if len(names) != values["num_classes"] or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{values['num_classes']} classes are named {names}")
+    if not all(isinstance(name, str) for name in content["state_dict"]):
+        raise ValueError("its weights have no names")
+    if preprocessing not in PREPROCESSING:
+        raise ValueError(f"there is no preprocessing {preprocessing!r}")
+    network = Architecture.of(values["network"], dropout=values.get("dropout"))
+    size = int(values.get("image_size", 28))  # every image had 28 before sizes were recorded
+    if isinstance(values["network"], str):
+        for part in ("state_dict", "current_model_state"):  # the second: beside averaged weights
+            if part in content:
+                state = content[part].items()
+                content[part] = {current_name(name): value for name, value in state}
+    values = values | {"network": network.plain(), "image_size": size}
+    values.pop("dropout", None)  # the network has it
+    content["hyper_parameters"] = values
+    return Checkpoint(
+        path, content, network, list(names), values["dataset"], preprocessing, size,
+        content["epoch"],
+    )  # fmt: skip
 
 
 def _read_archive(path: Path) -> Any:
     remedy = "take another one of the run, or train again"
     if path.suffix != ".ckpt":
         remedy = "give a .ckpt or .safetensors file"
-    damaged = f"{path} is not a whole checkpoint: {remedy}"
+    damaged = InputError(path, "is not a whole checkpoint", remedy)
     try:
         with zipfile.ZipFile(path) as archive:
-            # PyTorch stores its members as they are; one that would grow is no work of its.
+            # PyTorch stores its members uncompressed, so one that would grow isn't PyTorch's.
             if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
-                raise InputError(damaged)
+                raise damaged
             if archive.testzip() is not None:
-                raise InputError(damaged)
+                raise damaged
         return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # what a broken archive or pickle raises is not limited
-        raise InputError(damaged) from error
+        raise InputError(
+            path, f"cannot be read ({error.strerror or error})", "fix its permissions"
+        ) from error
+    except Exception as error:  # a malformed archive or pickle can raise anything
+        raise damaged from error
 
 
-def write(path: Path, checkpoint: Mapping[str, Any]) -> None:
+def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint, whole or not at all."""
-    # By way of memory: where writing to a file fails, or a signal breaks in on it, PyTorch raises
-    # an error of its own, which names neither file nor reason.
-    content = io.BytesIO()
-    torch.save(dict(checkpoint), content)
+    # Through memory: when writing to a file fails, or a signal interrupts it, PyTorch raises an
+    # error of its own, which names neither file nor reason.
+    archive = io.BytesIO()
+    torch.save(dict(content), archive)
     with atomic_write(path) as file:
-        file.write(content.getbuffer())
-
-
-def load_network(path: str | Path) -> tuple[nn.Sequential, dict[str, Any]]:
-    """Return the network in a checkpoint, ready to evaluate, and its hyper-parameters.
-
-    Raises:
-        InputError: The file is no whole checkpoint, or is one of another network.
-    """
-    checkpoint = read(path)
-    values, prefix = checkpoint["hyper_parameters"], "network."
-    try:
-        network = NETWORKS[values["network"]](values["num_classes"], dropout=values["dropout"])
-        state = checkpoint["state_dict"].items()
-        network.load_state_dict({name.removeprefix(prefix): value for name, value in state})
-        if [type(name) for name in values["class_names"]] != [str] * values["num_classes"]:
-            raise ValueError(f"{values['num_classes']} classes are named {values['class_names']}")
-        if values["preprocessing"] not in PREPROCESSING:
-            raise ValueError(f"there is no preprocessing {values['preprocessing']!r}")
-    except Exception as error:  # what a stranger's values raise is not limited
-        raise another_network(path, error) from error
-    return network.eval(), values
+        file.write(archive.getbuffer())
 
 
 def another_network(path: str | Path, error: Exception) -> InputError:
-    """Return what is said of a checkpoint whose content no network of this package takes."""
+    """Return the error for a checkpoint whose content doesn't make a network of this package."""
     # The first lines of what PyTorch lists name what differs first.
     what = " ".join(str(error).split())[:200]
-    return InputError(f"{path} is a checkpoint of another network: {what}")
+    return InputError(
+        path,
+        f"is a checkpoint of another network ({what})",
+        ("give a checkpoint of this version as", Argument("checkpoint")),
+    )

@@ -1,4 +1,4 @@
-"""A checkpoint's weights as a safetensors file that says what they are and how they came to be."""
+"""A checkpoint's weights as a safetensors file that says what they are and how they were made."""
 
 import hashlib
 import json
@@ -13,9 +13,6 @@ from torch import Tensor
 from mnist_lit.errors import InputError
 from mnist_lit.files import atomic_write
 
-# The weights that come with the package; `make weights` makes them again.
-PRETRAINED = Path(__file__).parents[1] / "pretrained.safetensors"
-
 
 def _sha256(weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
@@ -25,20 +22,26 @@ def _sha256(weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def write(path: Path, checkpoint: Mapping[str, Any], *, summary: Mapping[str, Any]) -> None:
-    """Write the weights of a checkpoint, with what is needed to use them and to make them again.
+def write(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    content: Mapping[str, Any],
+    summary: Mapping[str, Any],
+) -> None:
+    """Write weights, with what is needed to use them and to make them again.
 
     Args:
         path: The file.
-        checkpoint: What `checkpoints.read` returned.
-        summary: Figures and versions of the run.
+        weights: The weights by name.
+        content: A checkpoint's content, of which the description is kept.
+        summary: The run's metrics and versions.
     """
-    weights = {name: value.contiguous() for name, value in checkpoint["state_dict"].items()}
+    weights = {name: value.contiguous() for name, value in weights.items()}
     # A checkpoint that `fit` did not write has no configuration.
     kept = ("hyper_parameters", "config", "epoch")
-    metadata = {name: checkpoint[name] for name in kept if name in checkpoint}
+    metadata = {name: content[name] for name in kept if name in content}
     if data := metadata.get("config", {}).get("data"):
-        # Of no use where the file goes, and nobody's business there.
+        # Of no use where the file goes, and private.
         data = {name: value for name, value in data.items() if name != "data_dir"}
         metadata["config"] = metadata["config"] | {"data": data}
     metadata["summary"] = dict(summary)
@@ -48,7 +51,7 @@ def write(path: Path, checkpoint: Mapping[str, Any], *, summary: Mapping[str, An
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what `write` was given, as one dictionary.
+    """Return a checkpoint's content from a file that `write` wrote.
 
     Raises:
         InputError: The file is damaged or was not written by `write`.
@@ -58,21 +61,9 @@ def read(path: Path) -> dict[str, Any]:
             metadata = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"{path} is not a whole safetensors file: take another copy") from error
+        raise InputError(path, "is not a whole safetensors file", "take another copy") from error
     if metadata.pop("sha256", None) != _sha256(weights, metadata):
-        raise InputError(f"{path} is damaged, or not of mnist-lit (sha256): take another copy")
+        raise InputError(
+            path, "is damaged, or not written by mnist-lit (sha256)", "take another copy"
+        )
     return {"state_dict": weights} | metadata
-
-
-def main() -> None:
-    """Take the newest run's last epoch as the weights that come with the package."""
-    from mnist_lit.checkpoints import checkpoint as checkpoints
-    from mnist_lit.runs import run as runs
-
-    run = runs.newest(Path("runs"))
-    write(PRETRAINED, checkpoints.read(run.last), summary=json.loads(run.summary.read_text()))
-    print(f"{run.last} -> {PRETRAINED}, {PRETRAINED.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,40 +1,42 @@
-"""`doctor`: what this installation consists of, what is missing, and the command that mends it."""
+"""`doctor`: what this installation consists of, what is missing, and how to fix it."""
 
 import importlib.metadata
 import platform
 from typing import TYPE_CHECKING
 
+from mnist_lit.errors import printable
+
 if TYPE_CHECKING:
-    from mnist_lit.data.arrays import Arrays
     from mnist_lit.data.datamodule import MNISTDataModule
-    from mnist_lit.data.folder import Folder
+    from mnist_lit.data.published import Published
 
 
-def doctor(args: list[str]) -> int:
-    """Print the findings; return 1 where something is missing, else 0."""
+def command(args: list[str]) -> int:
+    """Print what is found; return 1 where something is missing, else 0."""
     try:
+        # A missing package must not keep `doctor` from saying so.
         import lightning.pytorch as pl
         import torch
 
+        from mnist_lit import environment
         from mnist_lit.cli.parser import Parser
-        from mnist_lit.data.datamodule import MNISTDataModule
-        from mnist_lit.environment import prepare, quiet
     except ImportError as error:
         return _end([*_packages(), f"{error}: python -m pip install --force-reinstall mnist-lit"])
-    quiet()
-    prepare()
-    parser = Parser(prog="python -m mnist_lit doctor", description="")
-    parser.add_lightning_class_args(MNISTDataModule, "data")
+    environment.quiet()
+    environment.prepare()
+    parser = Parser.of("doctor")
+    parser.add_data()
     data = parser.instantiate(parser.parse_args(args)).data
-    mends = _packages()
+    fixes = _packages()
     device = pl.Trainer(logger=False, enable_checkpointing=False).strategy.root_device
     print(f"device     {device}, {torch.get_num_threads()} threads")
-    return _end([*mends, *_data(data)])
+    return _end([*fixes, *_data(data)])
 
 
-def _end(mends: list[str]) -> int:
-    print("\n".join(f"to mend    {mend}" for mend in mends) or "nothing is missing")
-    return 1 if mends else 0
+def _end(fixes: list[str]) -> int:
+    lines = [printable(f"to fix     {fix}") for fix in fixes]
+    print("\n".join(lines) or "nothing is missing")
+    return 1 if fixes else 0
 
 
 def _packages() -> list[str]:
@@ -43,7 +45,7 @@ def _packages() -> list[str]:
 
     print(f"python     {platform.python_version()} on {platform.platform()}")
     print(f"mnist-lit  {importlib.metadata.version('mnist-lit')}")
-    mends = []
+    fixes = []
     for line in importlib.metadata.requires("mnist-lit") or []:
         requirement = Requirement(line)
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
@@ -55,44 +57,47 @@ def _packages() -> list[str]:
         fits = version != "is missing" and requirement.specifier.contains(version, prereleases=True)
         print(f"  {requirement.name:<26}{version}")
         if not fits:
-            mends.append(f'{requirement.name} {version}: python -m pip install "{requirement}"')
-    return mends
+            fixes.append(f'{requirement.name} {version}: python -m pip install "{requirement}"')
+    return fixes
 
 
 def _data(data: "MNISTDataModule") -> list[str]:
-    """Print the data set's files; return a command where one is missing or wrong."""
+    """Print what the data set consists of; return what is wrong with it and how to fix that."""
     from mnist_lit.data import sample
     from mnist_lit.data.published import Published
 
     found = data.dataset
-    if not isinstance(found, Published):
-        return _own_data(data, found)
     if found.name == sample.NAME:
         print("data       the embedded sample")
         return []
-    print(f"data       {found.raw}")
+    return _published(found) if isinstance(found, Published) else _own(data)
+
+
+def _published(found: "Published") -> list[str]:
+    print(printable(f"data       {found.raw}"))
     problems = found.problems()
     for name in found.publication.files:
-        print(f"  {name:<26}{problems.get(name, f'right, {found.sum_of(name)}')}")
+        print(f"  {name:<26}{problems.get(name, f'right, {found.checksum(name)}')}")
     if not problems:
         return []
-    options = "--data.source full" if found.name == "mnist" else f"--data.dataset {found.name}"
-    command = f"python -m mnist_lit fit {options} --data.data_dir {found.data_dir}"
-    instead = ", or --data.source sample" if found.name == "mnist" else ""
-    what = found.publication.torchvision
-    return [f"{what}: {command} downloads it; or put the files there{instead}"]
+    is_mnist = found.name == "mnist"
+    which = "--data.source full" if is_mnist else f"--data.dataset {found.name}"
+    instead = ", or --data.source sample" if is_mnist else ""
+    return [
+        f"{found.publication.torchvision}: python -m mnist_lit fit {which} "
+        f"--data.data_dir {found.data_dir} downloads it; or put the files there{instead}"
+    ]
 
 
-def _own_data(data: "MNISTDataModule", found: "Folder | Arrays") -> list[str]:
-    """Print what the user's own data set holds; return what is odd about it."""
+def _own(data: "MNISTDataModule") -> list[str]:
+    """Print how many images of each class the user's own data set has, in each split."""
     from mnist_lit.data.folder import Folder
     from mnist_lit.data.splits import listed
-    from mnist_lit.errors import printable
 
     data.prepare_data()
     data.setup("fit")
-    names = data.class_names
-    print(f"data       {found.path}: {len(names)} classes")
+    found, names, side = data.dataset, data.class_names, data.image_size
+    print(printable(f"data       {found.name}: {len(names)} classes, {side}×{side} pixels"))
     for part, split in data.splits.items():
         counts = split.labels.bincount(minlength=len(names)).tolist()
         of_each = [f"{n:,} of {name}" for name, n in zip(names, counts, strict=True)]

@@ -1,74 +1,98 @@
 """`samples`: training images with their labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from mnist_lit import environment as process
+from mnist_lit import environment
+from mnist_lit.cli import options
 from mnist_lit.cli.parser import Parser
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.data.listing import as_text
 from mnist_lit.data.splits import listed
-from mnist_lit.errors import InputError
+from mnist_lit.errors import Argument, InputError, printable
 from mnist_lit.files import atomic_write
-from mnist_lit.report import figures
+from mnist_lit.report import figures, window
 from mnist_lit.report import labels as lettering
 
 
 def command(args: list[str]) -> int:
     """Draw a grid of training images into a file or a window."""
-    process.quiet()
-    parser = Parser(prog="python -m mnist_lit samples", description="")
-    parser.add_argument("--output", type=str | None, help="a .png file (default: a window)")
-    parser.add_argument("--classes", nargs="+", type=str, help="classes to draw (default: all)")
-    parser.add_argument("--count", type=int, default=50, help="how many images")
-    parser.add_argument("--seed", type=int, default=0, help="which images")
-    parser.add_argument("--style", choices=list(figures.STYLES), default="light")
-    parser.add_lightning_class_args(MNISTDataModule, "data")
-    options = parser.parse_args(args)
-    output = options.output
-    if output and (Path(output).suffix != ".png" or Path(output).is_dir()):
-        raise InputError(f"--output {output!r} must be a file that ends in .png")
-    if options.count < 1 or options.seed < 0:
-        raise InputError("--count must be at least 1 and --seed at least 0")
-    data = parser.instantiate(options).data
-    names = data.class_names
-    classes = [as_text(name) for name in options.classes or ()] or names
-    if unknown := sorted(set(classes) - set(names)):
-        raise InputError(f"--classes {' '.join(unknown)}: the classes are {listed(names, 20)}")
+    environment.quiet()
+    parser = _parser()
+    given = parser.parse_args(args)
+    output = options.output_file(given.output, (".png",))
+    for name, least in (("count", 1), ("seed", 0)):
+        if given[name] < least:
+            raise InputError(Argument(name, given[name]), "is too small", f"give at least {least}")
+    data: MNISTDataModule = parser.instantiate(given).data
+    classes = _classes(given.classes, data.class_names)
     data.prepare_data()
     data.setup("fit")
-    train = data.splits["train"]
-    labels = train.labels.numpy()
-    wanted = [names.index(name) for name in classes]
-    order = np.random.default_rng(options.seed).permutation(np.flatnonzero(np.isin(labels, wanted)))
-    chosen = order[: options.count]
-    if not len(chosen):
-        raise InputError(f"--classes {' '.join(classes)}: no training image is of them")
-    drawn, note = lettering.shown(names, labels[chosen])
-    titles = [drawn[label] for label in labels[chosen]]
-    with figures.styled(options.style) as style:
-        columns = min(10, len(chosen))
-        figure = figures.tiles(
-            train.images[chosen, 0].numpy(), titles, style, columns=columns, empty="", note=note
-        )
-        if output is None:
-            _show(figure)
-        else:
-            with atomic_write(Path(output)) as file:
-                figure.savefig(file, format="png", dpi=figures.DPI * 0.6)
-            print(f"{len(chosen)} training images of {data.name}: {output}")
+    chosen = _choose(data, classes, given.count, given.seed)
+    _draw(data, chosen, given.style, output)
+    if output:
+        print(printable(f"{len(chosen)} training images of {data.name}: {output}"))
     return 0
 
 
-def _show(figure: Figure) -> None:
-    import matplotlib.pyplot as plt
+def _parser() -> Parser:
+    parser = Parser.of("samples")
+    parser.add_argument(
+        "--output", type=str, metavar="FILE", help="a .png file (default: a window)"
+    )
+    parser.add_argument("--classes", nargs="+", type=str, help="classes to draw (default: all)")
+    parser.add_argument("--count", type=int, default=50, help="how many images")
+    parser.add_argument("--seed", type=int, default=0, help="which images")
+    options.add_style(parser)
+    parser.add_data()
+    return parser
 
-    if plt.get_backend().lower() == "agg":
-        raise InputError("there is no display for a window: give --output FILE.png")
-    window = plt.figure(figsize=figure.get_size_inches(), dpi=60)
-    figure.set_canvas(window.canvas)
-    assert window.canvas.manager is not None
-    window.canvas.figure = figure
-    plt.show()
+
+def _classes(wanted: Sequence[str] | None, names: Sequence[str]) -> Sequence[str]:
+    """Return the classes that are wanted, by their names in the data set."""
+    classes = [as_text(name) for name in wanted or ()] or names
+    if unknown := sorted(set(classes) - set(names)):
+        raise InputError(
+            Argument("classes", unknown), "is unknown", f"the classes are {listed(names, 20)}"
+        )
+    return classes
+
+
+def _choose(
+    data: MNISTDataModule, classes: Sequence[str], count: int, seed: int
+) -> NDArray[np.int64]:
+    """Return the places of `count` training images of these classes, in a random order."""
+    labels = data.splits["train"].labels.numpy()
+    wanted = [data.class_names.index(name) for name in classes]
+    places = np.flatnonzero(np.isin(labels, wanted))
+    if not len(places):
+        raise InputError(
+            Argument("classes", list(classes)), "has no training image", "name other classes"
+        )
+    return np.random.default_rng(seed).permutation(places)[:count]
+
+
+def _draw(
+    data: MNISTDataModule, chosen: NDArray[np.int64], style: str, output: Path | None
+) -> None:
+    """Draw the images into a file, or into a window."""
+    train = data.splits["train"]
+    labels = train.labels.numpy()[chosen]
+    names, note = lettering.shown(data.class_names, labels)
+    with figures.styled(style) as colours:
+        figure = figures.tiles(
+            train.images[chosen, 0].numpy(),
+            [names[label] for label in labels],
+            colours,
+            columns=min(10, len(chosen)),
+            empty="",
+            note=note,
+        )
+        if output is None:
+            window.show(figure)
+        else:
+            with atomic_write(output) as file:
+                figure.savefig(file, format="png", dpi=figures.DPI * 0.6)

@@ -1,5 +1,6 @@
-"""Picture files to 28×28, on all cores."""
+"""Pictures to square images, on all cores."""
 
+import logging
 import os
 import signal
 import time
@@ -16,45 +17,64 @@ from mnist_lit.errors import InputError, printable
 from mnist_lit.pictures import preprocessing as pictures
 
 BATCH = 32
-FEW = 200  # pictures that are converted before other processes would have started
-# A picture as uint8 28×28 and nothing, or nothing and what is wrong with its file.
-Converted = tuple[NDArray[np.uint8] | None, str]
+FEW = 200  # pictures that are converted sooner than other processes would have started
+# A picture's image, uint8 side×side, or why there is none.
+Converted = NDArray[np.uint8] | InputError
+
+log = logging.getLogger("mnist_lit")
 
 
-def convert(paths: Sequence[Path], preprocessing: str, name: str) -> Iterator[Converted]:
-    """Yield pictures in their order, as `pictures.read` makes them; `name` is the bar's."""
+def convert(
+    sources: Sequence[Path] | NDArray[np.uint8], preprocessing: str, side: int, name: str
+) -> Iterator[Converted]:
+    """Yield what `pictures.prepare` makes of each picture, in order.
+
+    Args:
+        sources: Picture files, or grey pictures N×H×W.
+        preprocessing: One of `pictures.PREPROCESSING`.
+        side: Of the images.
+        name: What the progress bar shows.
+    """
+    n = len(sources)
     loader: DataLoader[Converted] = DataLoader(
-        _Pictures(paths, preprocessing),
+        _Pictures(sources, preprocessing, side),
         BATCH,
-        num_workers=0 if len(paths) < FEW else _cores(),
+        num_workers=0 if n < FEW else _cores(),
         collate_fn=list,
         worker_init_fn=_begin,
     )
     start = time.monotonic()
-    with tqdm(total=len(paths), desc=name, unit="picture", disable=None) as bar:
+    with tqdm(total=n, desc=name, unit="picture", disable=None, leave=False) as bar:
         for batch in loader:
             yield from batch
             bar.update(len(batch))
-    if len(paths) >= FEW:  # a log has no bar
+    if n >= FEW:  # a log has no bar
         seconds = time.monotonic() - start
-        print(f"{len(paths):,} pictures of {printable(name)} converted in {seconds:.0f} s")
+        log.info(f"{n:,} pictures of {printable(name)} converted in {seconds:.0f} s")
 
 
 class _Pictures(Dataset[Converted]):
-    """Picture files as 28×28, or what is wrong with them."""
+    """The images of pictures, each made when it is asked for."""
 
-    def __init__(self, paths: Sequence[Path], preprocessing: str) -> None:
-        self.paths = paths
+    def __init__(
+        self, sources: Sequence[Path] | NDArray[np.uint8], preprocessing: str, side: int
+    ) -> None:
+        self.sources = sources
         self.preprocessing = preprocessing
+        self.side = side
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sources)
 
     def __getitem__(self, index: int) -> Converted:
+        source = self.sources[index]
+        if not isinstance(source, Path):
+            grey = source.astype(np.float32)
+            return pictures.prepare(grey, self.preprocessing, self.side).image
         try:
-            return pictures.read(self.paths[index], self.preprocessing).image, ""
+            return pictures.read(source, self.preprocessing, self.side).image
         except InputError as error:
-            return None, str(error).removeprefix(f"{self.paths[index]} ")
+            return error
 
 
 def _cores() -> int:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mnist_lit.data import datasets
 from mnist_lit.data.augmentation import random_affine
-from mnist_lit.errors import InputError
+from mnist_lit.errors import Argument, InputError
 
 T = TypeVar("T")
 # Evaluation keeps no activations for a backward pass, so its batches can be larger than training's.
@@ -20,7 +20,7 @@ EVALUATION_BATCH = 500
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Images as uint8 of shape N×1×28×28 and labels as int64 of shape N, both in memory."""
+    """Images as uint8 of shape N×1×H×H and labels as int64 of shape N, both in memory."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.images = images
@@ -43,24 +43,29 @@ def _unchanged(batch: T) -> T:
 
 
 class MNISTDataModule(pl.LightningDataModule):
-    """MNIST, or another data set of 28×28 images.
+    """MNIST, or another data set of small grey images.
 
-    Batches are uint8 images of shape N×1×28×28 and int64 labels of shape N; the module scales
+    Batches are uint8 images of shape N×1×H×H and int64 labels of shape N; the module scales
     them on its device. The order of the training images is a function of (seed, epoch) alone.
 
     Args:
         dataset: `mnist`, `fashion`, `kmnist`, `qmnist`, `emnist-balanced`, `emnist-letters`,
             `emnist-digits`; or a folder of pictures, `DIR/<class>/…` or `DIR/train/<class>/…` and
             `DIR/test/<class>/…`; or a `.npz` file of x_train, y_train, x_test and y_test.
-        data_dir: Folder that holds, or shall hold, the published files as `MNIST/raw/…` and the
-            like, and a folder's converted pictures. Default: $MNIST_LIT_DATA_DIR, else `data`.
-        source: Of `mnist`: `auto` takes the files on disk, else downloads them, else takes the
-            embedded sample and says so; `full` never takes the sample; `sample` always does.
-        preprocessing: How a picture, in a folder or given to `predict`, becomes 28×28: `mnist` and
-            `emnist` find the ink and place it as those data sets do, `plain` scales the whole.
-            Default: the data set's own; `plain` for folders and files.
-        strict: Whether a picture in a folder that cannot be read is an error; else it is left out.
-        val_split: Share of the training images that validates, the last ones, or of a folder's a
+        data_dir: Folder for the published files, as `MNIST/raw/…` and the like, and for a folder's
+            converted pictures. Default: $MNIST_LIT_DATA_DIR, else `data`.
+        source: For `mnist`: `auto` takes the files on disk, else downloads them, else takes the
+            embedded sample and prints a warning; `full` never takes the sample; `sample` always
+            does.
+        preprocessing: How a picture, in a folder or given to `predict`, becomes a square image:
+            `mnist` and `emnist` find the ink and place it as those data sets do, `plain` scales the
+            whole. Default: the data set's own; `plain` for folders and files.
+        image_size: Side of the images, 8 to 256; pictures are scaled to it. Default: 28 for
+            folders; for array files the size of the images in them. Published images are never
+            resized.
+        strict: Whether a picture in a folder that cannot be read is an error; otherwise it is left
+            out.
+        val_split: Share of the training images that validates: the last ones, or in a folder a
             share of each class; 0 trains on all.
         batch_size: Images in a training batch.
         rotation: Training images are turned by up to this many degrees, either way.
@@ -74,9 +79,10 @@ class MNISTDataModule(pl.LightningDataModule):
     def __init__(
         self,
         dataset: str = "mnist",
-        data_dir: str = datasets.default_data_dir(),
+        data_dir: str | None = None,
         source: Literal["auto", "full", "sample"] = "auto",
         preprocessing: Literal["mnist", "emnist", "plain"] | None = None,
+        image_size: int | None = None,
         strict: bool = False,
         val_split: float = 0.2,
         batch_size: int = 32,
@@ -85,18 +91,28 @@ class MNISTDataModule(pl.LightningDataModule):
         scale: float = 0.0,
     ) -> None:
         super().__init__()
-        if not 0 <= val_split < 1:
-            raise InputError(f"--data.val_split {val_split} must be at least 0 and below 1")
         if batch_size < 1:
-            raise InputError(f"--data.batch_size {batch_size} must be at least 1")
-        limits = {"rotation": (rotation, 180), "shift": (shift, 1), "scale": (scale, 1)}
-        for name, (value, limit) in limits.items():
-            if not 0 <= value < limit:
-                raise InputError(f"--data.{name} {value} must be at least 0 and below {limit}")
-        self.dataset = datasets.find(
-            dataset, data_dir, source=source, preprocessing=preprocessing, strict=strict
+            raise InputError(Argument("batch_size", batch_size), "is below 1", "give at least 1")
+        values = (
+            ("val_split", val_split, 1),
+            ("rotation", rotation, 180),
+            ("shift", shift, 1),
+            ("scale", scale, 1),
         )
-        # That of the data set that is really used, known once it is prepared.
+        for name, value, limit in values:
+            if not 0 <= value < limit:
+                remedy = f"give at least 0 and less than {limit}"
+                raise InputError(Argument(name, value), "is out of range", remedy)
+        self.data_dir = data_dir or datasets.default_data_dir()
+        self.dataset = datasets.find(
+            dataset,
+            self.data_dir,
+            source=source,
+            preprocessing=preprocessing,
+            strict=strict,
+            image_size=image_size,
+        )
+        # The name of the data that are really used, which is known once they are prepared.
         self.name: str = self.dataset.name
         self.val_split = val_split
         self.batch_size = batch_size
@@ -113,6 +129,11 @@ class MNISTDataModule(pl.LightningDataModule):
     def preprocessing(self) -> str:
         return self.dataset.preprocessing
 
+    @property
+    def image_size(self) -> int:
+        """Side of the images in pixels."""
+        return self.dataset.image_size
+
     def prepare_data(self) -> None:
         self.dataset.prepare()
         self.name = self.dataset.name
@@ -126,12 +147,14 @@ class MNISTDataModule(pl.LightningDataModule):
             name: ImageDataset(*split) for name, split in splits.items() if len(split[1])
         }
         if "train" not in self.splits:
-            raise InputError(f"--data.val_split {self.val_split} leaves no image to train on")
+            raise InputError(
+                Argument("val_split", self.val_split), "leaves no image to train on", "give less"
+            )
 
     def train_dataloader(self) -> DataLoader[Any]:
         dataset = self.splits["train"]
-        # Lightning's seed, mixed so that neighbouring seeds share no epoch's order: the sampler
-        # adds the epoch's number to it.
+        # Lightning's seed, mixed because the sampler adds the epoch's number to it: neighbouring
+        # seeds would share the orders of their epochs.
         seed = np.random.SeedSequence(int(os.environ.get("PL_GLOBAL_SEED", "0"))).generate_state(1)
         rank, world_size = self._place()
         sampler: DistributedSampler[Any] = DistributedSampler(
@@ -157,7 +180,7 @@ class MNISTDataModule(pl.LightningDataModule):
     def _evaluation_loader(self, split: str) -> DataLoader[Any]:
         dataset = self.splits[split]
         rank, world_size = self._place()
-        # Every image once: Lightning's own sampler would repeat some where the shares are uneven.
+        # Each image once; Lightning's own sampler repeats some where the shares are uneven.
         share = range(rank, len(dataset), world_size)
         return self._loader(split, max(EVALUATION_BATCH, self.batch_size), share)
 
@@ -167,7 +190,7 @@ class MNISTDataModule(pl.LightningDataModule):
             batch_size,
             sampler=sampler,
             collate_fn=_unchanged,
-            # Its own: a loader draws a number at each start, which would shift dropout's.
+            # A loader draws a number at each start, which would change those that dropout draws.
             generator=torch.Generator(),
         )
 

@@ -1,123 +1,212 @@
-"""What `--data.dataset` can mean: a published data set, a folder of pictures, an array file."""
+"""Finding a data set: published, in a folder of pictures, or in an array file."""
 
 import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mnist_lit.data import sample
 from mnist_lit.data.arrays import Arrays
+from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.folder import Folder
-from mnist_lit.data.publications import PUBLICATIONS
 from mnist_lit.data.published import Published
-from mnist_lit.errors import InputError, printable
+from mnist_lit.data.splits import Splits
+from mnist_lit.errors import Argument, InputError, printable
+from mnist_lit.pictures.constants import LARGEST_SIDE, PUBLISHED_SIDE, SMALLEST_SIDE
 
-Source = Published | Folder | Arrays
+if TYPE_CHECKING:
+    from mnist_lit.checkpoints.checkpoint import Checkpoint
+
+
+class DataSet(Protocol):
+    """Images with labels, wherever they come from.
+
+    Attributes:
+        name: What records call it. Known for certain once it is prepared, since the sample may
+            stand in for MNIST.
+        class_names: A name for each class.
+        preprocessing: How a picture becomes such an image, one of `pictures.PREPROCESSING`.
+        image_size: Side of the images in pixels.
+        fingerprint: What changes when the user's own data do; empty for published data.
+        odd: What was odd about it when it was prepared, a line each.
+    """
+
+    name: str
+    class_names: list[str]
+    preprocessing: str
+    image_size: int
+    fingerprint: str
+    odd: list[str]
+
+    def prepare(self) -> None:
+        """See that the data are there and right; warn of what is odd. Only the first call works."""
+
+    def load(self, val_split: float) -> Splits:
+        """Return the splits; a share `val_split` of the training images validates."""
 
 
 def default_data_dir() -> str:
+    """Return the folder for data where none is named: $MNIST_LIT_DATA_DIR, else `data`."""
     return os.environ.get("MNIST_LIT_DATA_DIR") or "data"
 
 
 def find(
     dataset: str = "mnist",
     data_dir: str | None = None,
+    *,
     source: str = "auto",
     preprocessing: str | None = None,
     strict: bool = False,
+    image_size: int | None = None,
     **others: Any,
-) -> Source:
-    """Return the data set of a name or path; the options are the data module's.
+) -> DataSet:
+    """Return the data set of a name or path; the arguments are those of `MNISTDataModule`.
 
-    Its others, which say what becomes of the images, do not matter here.
+    Its other arguments, which say what happens to the images later, are ignored.
 
     Raises:
-        InputError: There is no such data set.
+        InputError: There is no such data set, or an argument doesn't suit it.
     """
+    _check_image_size(image_size)
+    if source == "sample" and dataset != "mnist":
+        raise InputError(
+            Argument("source", source), f"is a sample of mnist, not of {dataset}", "leave it out"
+        )
     data_dir = data_dir or default_data_dir()
-    if dataset in PUBLICATIONS:
-        found: Source = Published(dataset, data_dir, source)
-        found.preprocessing = preprocessing or found.preprocessing
-        return found
-    path = _path(dataset, data_dir)
-    if not dataset.isprintable():
-        raise InputError(
-            f"--data.dataset {printable(dataset)} is no name that a file can record: rename it"
-        )
-    if source == "sample":
-        raise InputError(f"--data.source sample is one of mnist, not of {dataset}: leave it out")
-    if path.is_dir():
-        found = Folder(path, data_dir, preprocessing or "plain", strict=strict)
-    elif path.is_file() and path.suffix == ".npz":
-        found = Arrays(path, preprocessing or "plain")
-    else:
-        near = difflib.get_close_matches(dataset, PUBLICATIONS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(PUBLICATIONS)}"
-        raise InputError(
-            f"--data.dataset {dataset} is no folder of pictures and no .npz file that is there, "
-            f"and no published data set: {hint}"
-        )
-    if found.name in (*PUBLICATIONS, sample.NAME):
-        # Or its figures would be taken for those of another data set.
+    if dataset in CATALOGUE:
+        if image_size is not None:
+            raise InputError(
+                Argument("image_size", image_size),
+                f"cannot be given with {dataset}, whose images are never resized",
+                "leave it out",
+            )
+        return Published(dataset, data_dir, source, preprocessing)
+    found = _own(dataset, data_dir, preprocessing or "plain", strict, image_size)
+    if found.name in (*CATALOGUE, sample.NAME):
+        # Otherwise its metrics would be taken for those of another data set.
         found.name += "-folder" if isinstance(found, Folder) else "-npz"
     return found
 
 
+def _check_image_size(image_size: int | None) -> None:
+    if image_size is None:
+        return
+    if type(image_size) is not int or not SMALLEST_SIDE <= image_size <= LARGEST_SIDE:
+        raise InputError(
+            Argument("image_size", image_size),
+            "is out of range",
+            f"give a whole number from {SMALLEST_SIDE} to {LARGEST_SIDE}",
+        )
+
+
+def _own(
+    dataset: str, data_dir: str, preprocessing: str, strict: bool, image_size: int | None
+) -> Folder | Arrays:
+    """Return the user's own data set at a path."""
+    if not dataset.isprintable():
+        raise InputError(
+            Argument("dataset", printable(dataset)),
+            "has characters that records cannot hold",
+            "rename it",
+        )
+    path = _path(dataset, data_dir)
+    if path.is_dir():
+        side = PUBLISHED_SIDE if image_size is None else image_size
+        return Folder(path, data_dir, preprocessing, strict=strict, image_size=side)
+    if path.is_file() and path.suffix == ".npz":
+        return Arrays(path, preprocessing, image_size=image_size)
+    near = difflib.get_close_matches(dataset, CATALOGUE, n=1)
+    raise InputError(
+        Argument("dataset", dataset),
+        "is not a folder of pictures, a .npz file or a published data set",
+        f"did you mean {near[0]}?" if near else f"the published ones are {', '.join(CATALOGUE)}",
+    )
+
+
 def _path(dataset: str, data_dir: str) -> Path:
-    """Return what a name or path means: a name may be of a folder that lies with the other data."""
+    """Return the path that is meant; a name may be that of a folder beside the other data."""
     path = Path(dataset)
     beside = Path(data_dir, dataset)
     return beside if not path.exists() and beside.is_dir() else path
 
 
-def recorded_options(
-    checkpoint: Mapping[str, Any], explicit: Mapping[str, Any] | None = None
+def options_of(
+    checkpoint: "Checkpoint", explicit: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the data options that give a checkpoint's data set here and now.
+    """Return the arguments that give a checkpoint's data set here and now.
+
+    Pictures are prepared as the network knows them, at its own image size.
 
     Args:
-        checkpoint: Its content; of a run without one the configuration alone, as `config`.
-        explicit: What the user asks for instead.
+        checkpoint: The checkpoint.
+        explicit: The arguments that the user gives instead.
+
+    Raises:
+        InputError: The data set isn't there any more.
     """
-    explicit, trained = explicit or {}, checkpoint.get("hyper_parameters", {})
-    name = trained.get("dataset")
-    options = dict(checkpoint.get("config", {}).get("data", {}))
-    if not options and name in PUBLICATIONS:  # `fit` did not write it
-        options = {"dataset": name}
-    before = options.get("dataset", "mnist")
-    wanted = explicit.get("dataset", before)
+    recorded = dict(checkpoint.config.get("data", {}))
+    if not recorded and checkpoint.dataset in CATALOGUE:  # `fit` did not write it
+        recorded = {"dataset": checkpoint.dataset}
+    options = _here(recorded, explicit or {}, checkpoint.preprocessing)
+    if options["dataset"] not in CATALOGUE:
+        options["image_size"] = checkpoint.image_size
+    if options["dataset"] == "mnist":
+        options["source"] = "sample" if checkpoint.dataset == sample.NAME else "full"
+    return options | dict(explicit or {})
+
+
+def options_of_config(
+    config: Mapping[str, Any], explicit: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the arguments that give the data set of a run without a checkpoint here and now.
+
+    Args:
+        config: The run's.
+        explicit: The arguments that the user gives instead.
+
+    Raises:
+        InputError: The data set isn't there any more.
+    """
+    recorded = dict(config.get("data", {}))
+    options = _here(recorded, explicit or {}, recorded.get("preprocessing"))
+    return options | dict(explicit or {})
+
+
+def _here(
+    recorded: Mapping[str, Any], explicit: Mapping[str, Any], preprocessing: str | None
+) -> dict[str, Any]:
+    """Return recorded arguments without those that mean nothing here or for other data."""
+    options = {"dataset": "mnist", **recorded}
+    before = options["dataset"]
+    wanted = options["dataset"] = explicit.get("dataset", before)
     data_dir = explicit.get("data_dir") or options.get("data_dir") or default_data_dir()
-    if (
-        "dataset" not in explicit
-        and wanted not in PUBLICATIONS
-        and not _path(wanted, data_dir).exists()
-    ):
+    published = wanted in CATALOGUE
+    if "dataset" not in explicit and not published and not _path(wanted, data_dir).exists():
         raise InputError(
-            f"{wanted}, which the network was trained on, is not there: say where it is now by "
-            "--data.dataset"
+            wanted,
+            "is not there, and the network was trained on it",
+            ("name the place where it is now by", Argument("dataset")),
         )
-    if wanted != before:  # of another data set these would mean something else
-        for other in ("source", "strict"):
-            options.pop(other, None)
-        # Pictures are prepared as the network knows them; published images are so already.
-        known = trained.get("preprocessing") or options.get("preprocessing")
-        options["preprocessing"] = None if wanted in PUBLICATIONS else known
-    recorded_dir = options.get("data_dir", "")
-    if wanted in PUBLICATIONS and not Published(wanted, recorded_dir).is_complete():
-        options.pop("data_dir", None)  # moved, or another machine
-    if wanted == "mnist" and name:
-        options["source"] = "sample" if name == sample.NAME else "full"
-    return options | dict(explicit)
+    if wanted != before:
+        options.pop("source", None)
+        options.pop("strict", None)
+        options["preprocessing"] = None if published else preprocessing
+    if published:
+        options["image_size"] = None
+        if not Published(wanted, options.get("data_dir") or "").is_complete():
+            options.pop("data_dir", None)  # moved, or another machine
+    return options
 
 
-def has_changed(found: Source, checkpoint: Mapping[str, Any]) -> bool:
-    """Tell whether the user's own data are others than those that a checkpoint was trained on."""
-    same_name = checkpoint["hyper_parameters"]["dataset"] == found.name
-    return bool(same_name and checkpoint.get("fingerprint", found.fingerprint) != found.fingerprint)
+def has_changed(found: DataSet, checkpoint: "Checkpoint") -> bool:
+    """Tell whether the user's own data have changed since a checkpoint was trained on them."""
+    recorded = checkpoint.fingerprint
+    same_name = checkpoint.dataset == found.name
+    return same_name and recorded is not None and recorded != found.fingerprint
 
 
 def run_name(dataset: str) -> str:
-    """Return what a run on a data set is called where the user names none."""
+    """Return the name of a run on a data set where the user gives none."""
     path = Path(dataset).resolve()
-    return dataset if dataset in PUBLICATIONS else path.name.removesuffix(".npz")
+    return dataset if dataset in CATALOGUE else path.name.removesuffix(".npz")

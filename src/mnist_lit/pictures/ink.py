@@ -1,0 +1,126 @@
+"""Finding the ink in a grey picture, drawn or photographed."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mnist_lit.pictures.constants import (
+    ALONG_SIDE,
+    DARKEST_PERCENTILE,
+    DUST,
+    FAINTEST_INK,
+    FULL_INK_PERCENTILE,
+    GROUND_LEAST_POINTS,
+    GROUND_POINTS,
+    GROUND_ROUNDS,
+    LEAST_CONTRAST,
+    LIGHTEST_PERCENTILE,
+    NOISE_FLOOR,
+    NOISE_IN_DEVIATIONS,
+)
+
+Grey = NDArray[np.float32]
+
+
+def light_on_dark(grey: Grey) -> tuple[Grey, bool]:
+    """Return the picture with its ink light, and whether it shows nothing at all."""
+    low, high = np.percentile(grey, [DARKEST_PERCENTILE, LIGHTEST_PERCENTILE])
+    if high - low < LEAST_CONTRAST:
+        return grey, True
+    light_ground = np.mean(border(grey) > _otsu(grey)) > 0.5
+    return (255 - grey if light_ground else grey), False
+
+
+def border(grey: Grey) -> Grey:
+    """Return the values along the four sides."""
+    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+
+
+def box(ink: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns of the bounding box of what is true."""
+    rows, columns = np.nonzero(ink)
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+
+
+def find_ink(grey: Grey) -> tuple[Grey, str]:
+    """Return how much ink each pixel holds, 0 to 1, and what seems wrong.
+
+    Args:
+        grey: Light ink on a dark ground, values 0 to 255, of shape H×W.
+    """
+    above = grey - _ground(grey)
+    mask = above > _otsu(above)
+    noise = _noise(above[~mask])
+    parts, n = ndimage.label(mask, np.ones((3, 3)))
+    kept = _kept(mask, parts, n)
+    chosen = np.isin(parts, np.flatnonzero(kept) + 1)
+    low, high = NOISE_FLOOR * noise, float(np.percentile(above[chosen], FULL_INK_PERCENTILE))
+    ink = np.clip((above - low) / max(high - low, 1e-6), 0, 1)
+    ink[ink < FAINTEST_INK] = 0
+    if not kept.all():
+        # Ink is softer than the mask: its edge reaches a little further.
+        ink[~ndimage.binary_dilation(chosen, iterations=max(grey.shape) // 100 + 1)] = 0
+    note = ""
+    if _scattered(mask, n) or high < 4 * noise:
+        note = "no clear character" if high > 64 else "hardly any contrast"
+    elif mask.mean() > 0.5:
+        note = "almost all ink"
+    elif kept.sum() > 1 and chosen[box(chosen)].shape[1] > 1.4 * chosen[box(chosen)].shape[0]:
+        note = "more than one character?"
+    return ink.astype(np.float32), note
+
+
+def _noise(ground: NDArray[np.floating]) -> float:
+    """Return the standard deviation of what isn't ink, unmoved by a few values far away."""
+    return NOISE_IN_DEVIATIONS * float(np.median(abs(ground - np.median(ground))))
+
+
+def _kept(mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
+    """Tell which of the mask's n connected parts belong to the character."""
+    sizes = ndimage.sum_labels(mask, parts, range(1, n + 1))
+    sides = (parts[0], parts[-1], parts[:, 0], parts[:, -1])
+    along = [np.bincount(side, minlength=n + 1)[1:] / len(side) for side in sides]
+    inner = np.max(along, axis=0) < ALONG_SIDE
+    kept: NDArray[np.bool_] = inner & (sizes > DUST * np.where(inner, sizes, 0).max())
+    if not kept.any():
+        kept[:] = True
+    return kept
+
+
+def _scattered(mask: NDArray[np.bool_], parts: int) -> bool:
+    """Tell whether a mask of so many parts is noise: neighbouring pixels have little in common."""
+    changes = np.mean(mask[1:] != mask[:-1]) + np.mean(mask[:, 1:] != mask[:, :-1])
+    share = mask.mean()
+    # A slanting line of one pixel changes as often as noise does, but has few parts.
+    return bool(changes > 0.7 * 4 * share * (1 - share) and parts + ndimage.label(~mask)[1] > 10)
+
+
+def _ground(grey: Grey) -> Grey:
+    """Return the ground's brightness as a quadratic surface, fitted to what isn't ink."""
+    rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in grey.shape)
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    step = max(max(grey.shape) // GROUND_POINTS, 1)  # a sample is enough for six coefficients
+    points, values = terms[::step, ::step].reshape(-1, 6), grey[::step, ::step].ravel()
+    flat = float(np.median(grey[grey <= _otsu(grey)]))
+    surface = np.full_like(values, flat)
+    for _ in range(GROUND_ROUNDS):
+        rest = values - surface
+        ground = rest <= _otsu(rest)
+        if ground.sum() < GROUND_LEAST_POINTS:
+            return np.full_like(grey, flat)
+        weights, *_ = np.linalg.lstsq(points[ground], values[ground])
+        surface = points @ weights
+    return np.asarray(terms @ weights, np.float32)
+
+
+def _otsu(values: NDArray[np.floating]) -> float:
+    """Return Otsu's threshold: the cut that leaves the least variance on its two sides."""
+    counts, edges = np.histogram(values, 256)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centres)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(edges[1:][np.nanargmax(between)])
