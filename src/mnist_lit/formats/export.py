@@ -79,9 +79,7 @@ def _check_notebook(network: Network) -> None:
         return [(layer.kind, layer.shape, layer.parameters) for layer in of.layers]
 
     if sizes(network) != sizes(Network(network.num_classes)):
-        raise InputError(
-            "it", "holds the notebook's network alone", "use safetensors, onnx or pt2"
-        )
+        raise InputError("it", "holds the notebook's network alone", "use safetensors, onnx or pt2")
 
 
 KERAS = Format(_write_keras, _read_keras, packages=("h5py",), check=_check_notebook)
@@ -93,7 +91,7 @@ FORMATS = {
     ),
     "onnx": Format(_write_onnx, onnx.read, "onnxruntime", ("onnx", "onnxruntime")),
     "pt2": Format(_write_pt2, pt2.read, "torch.export"),
-    "html": Format(page.write, page.read, check=_check_notebook),
+    "html": Format(page.write, page.read, check=page.check),
     "keras": KERAS,
     "h5": KERAS,
 }
@@ -180,9 +178,7 @@ def _chosen(formats: Sequence[str], network: Network) -> dict[str, Format]:
     return chosen
 
 
-def _reference(
-    checkpoint: Checkpoint, network: Network, data: MNISTDataModule | None
-) -> Reference:
+def _reference(checkpoint: Checkpoint, network: Network, data: MNISTDataModule | None) -> Reference:
     """Return the images to compare on, with the network's answers."""
     missing = None
     if data is None:
