@@ -109,6 +109,11 @@ def _named(layers: list[Written]) -> list[Item]:
     return found
 
 
+def check(network: Network) -> None:
+    """Raise InputError where Keras can't express some layers; the message names each and why."""
+    convert(network.layers)
+
+
 def write(path: Path, network: Network) -> None:
     """Write a `.h5` or `.keras` file that `keras.models.load_model` takes.
 
