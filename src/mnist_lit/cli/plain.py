@@ -1,4 +1,4 @@
-"""A plain parser for the commands that do without Lightning's."""
+"""A parser for the commands that do without Lightning's, so that they start fast."""
 
 import argparse
 from typing import NoReturn
@@ -7,7 +7,7 @@ from mnist_lit.errors import InputError
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Python's parser, with errors as InputError and no abbreviations."""
+    """Python's parser without abbreviations; its errors are InputError."""
 
     def __init__(self, command: str, description: str) -> None:
         super().__init__(
@@ -15,4 +15,4 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}: see `{self.prog} --help`")
+        raise InputError(message, "", f"see `{self.prog} --help`")

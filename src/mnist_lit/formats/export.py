@@ -1,7 +1,8 @@
-"""`export`: a checkpoint in the formats of others, each file read back and compared first."""
+"""A checkpoint in the formats of others, each file read back and compared before it is kept."""
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,69 +12,107 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mnist_lit import environment as process
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints import safetensors
-from mnist_lit.cli.parser import Parser
+from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.data import datasets, sample
-from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
+from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.data.published import Unavailable
-from mnist_lit.errors import InputError, RunError
-from mnist_lit.formats import graph_metadata, onnx, pt2
-from mnist_lit.formats import page as html
+from mnist_lit.errors import Argument, InputError, RunError
+from mnist_lit.evaluation import Answers
+from mnist_lit.files import write_json
+from mnist_lit.formats import graph_metadata, onnx, page, pt2
 from mnist_lit.formats.keras import files as keras
+from mnist_lit.network.inference import log_probabilities
 from mnist_lit.network.network import Network
-from mnist_lit.runs import run as runs
 
 # How far a probability may move.
 TOLERANCE = 1e-5
-Answers = Callable[[Tensor], Tensor]
+OWN = "the reader of mnist-lit"
+Function = Callable[[Tensor], Tensor]
 
 
 class Format(NamedTuple):
-    """How a checkpoint's content and network become a file, and how the file answers."""
+    """How a checkpoint becomes a file, and how the file answers.
 
-    write: Callable[[Path, Mapping[str, Any], Any], None]
-    read: Callable[[Path], Answers]
-    verified_by: str
+    Args:
+        write: Writes the file of a checkpoint and its network.
+        read: Returns the file's function from images N×1×S×S to log-probabilities; a module where
+            our own reader made it, whose weights are compared too.
+        verified_by: Whose reader that is.
+        packages: What the file's bytes and answers depend on, besides torch.
+        check: Raises InputError where the format cannot hold a network.
+    """
+
+    write: Callable[[Path, Checkpoint, Network], None]
+    read: Callable[[Path], Function]
+    verified_by: str = OWN
     packages: tuple[str, ...] = ()
-    notebook_only: bool = False
+    check: Callable[[Network], None] = lambda network: None
 
 
-def _write_graph(write: Callable[..., None]) -> Callable[[Path, Mapping[str, Any], Any], None]:
-    return lambda path, content, network: write(
-        path, network, metadata=graph_metadata(content["hyper_parameters"])
-    )
+def _write_safetensors(path: Path, checkpoint: Checkpoint, network: Network) -> None:
+    safetensors.write(path, checkpoint.weights, checkpoint.content, checkpoint.summary)
 
 
-def _read_keras(path: Path) -> Answers:
+def _write_onnx(path: Path, checkpoint: Checkpoint, network: Network) -> None:
+    onnx.write(path, network, metadata=graph_metadata(checkpoint))
+
+
+def _write_pt2(path: Path, checkpoint: Checkpoint, network: Network) -> None:
+    pt2.write(path, network, metadata=graph_metadata(checkpoint))
+
+
+def _write_keras(path: Path, checkpoint: Checkpoint, network: Network) -> None:
+    keras.write(path, network)
+
+
+def _read_keras(path: Path) -> Function:
     content = keras.read(path)
     network = Network(len(content.weights["dense2.bias"]))
     network.load_state_dict(content.weights)
     return network.eval()
 
 
-OWN = "the reader of mnist-lit"
-KERAS = Format(
-    lambda path, _, network: keras.write(path, network), _read_keras, OWN, ("h5py",), True
-)
+def _check_notebook(network: Network) -> None:
+    def sizes(of: Network) -> list[tuple[Any, ...]]:
+        return [(layer.kind, layer.shape, layer.parameters) for layer in of.layers]
+
+    if sizes(network) != sizes(Network(network.num_classes)):
+        raise InputError(
+            "it", "holds the notebook's network alone", "use safetensors, onnx or pt2"
+        )
+
+
+KERAS = Format(_write_keras, _read_keras, packages=("h5py",), check=_check_notebook)
 FORMATS = {
     "safetensors": Format(
-        lambda path, content, _: safetensors.write(
-            path, content, summary=content.get("summary", {})
-        ),
-        lambda path: checkpoints.load_network(path)[0],
-        OWN,
-        ("safetensors",),
+        _write_safetensors,
+        lambda path: checkpoints.read(path).build(),
+        packages=("safetensors",),
     ),
-    "onnx": Format(
-        _write_graph(onnx.write), onnx.read, "onnxruntime", ("onnx", "onnxruntime", "onnxscript")
-    ),
-    "pt2": Format(_write_graph(pt2.write), pt2.read, "torch.export"),
-    "html": Format(html.write, html.read, OWN, (), True),
+    "onnx": Format(_write_onnx, onnx.read, "onnxruntime", ("onnx", "onnxruntime")),
+    "pt2": Format(_write_pt2, pt2.read, "torch.export"),
+    "html": Format(page.write, page.read, check=_check_notebook),
     "keras": KERAS,
     "h5": KERAS,
 }
+
+
+class Reference(NamedTuple):
+    """What the files' answers are compared with.
+
+    Args:
+        images: Test images, uint8 N×1×S×S.
+        answers: The checkpoint's own answers to them.
+        dataset: The data set that they are of.
+        why_unscored: Why no accuracy is given; None where it is.
+    """
+
+    images: Tensor
+    answers: Answers
+    dataset: str
+    why_unscored: str | None
 
 
 def export_checkpoint(
@@ -85,12 +124,15 @@ def export_checkpoint(
 ) -> dict[str, Any]:
     """Write `mnist.<format>` for each format and `certificate.json`; return the certificate.
 
-    Every file takes float32 images with values in [0, 1]: N×28×28×1 in Keras's formats, N×1×28×28
-    in the others. Keras's give probabilities N×classes, the others log-probabilities. Each file is
-    read back and run on the checkpoint's test images; it gets its name only if it passes.
+    Every file takes float32 images with values in [0, 1]: N×S×S×1 in Keras's formats, N×1×S×S in
+    the others, S being the checkpoint's image size. Keras's give probabilities N×classes, the
+    others log-probabilities. Each file is read back and run on the checkpoint's test images; it
+    gets its name only if it passes.
+
+    A certificate that is there already keeps its entries of other files that haven't changed.
 
     Args:
-        checkpoint: A file that `fit`, `import_keras` or this function wrote.
+        checkpoint: A file that `fit`, `import_keras` or this function wrote, or `pretrained`.
         formats: Some of `safetensors`, `onnx`, `pt2`, `html`, `keras`, `h5`.
         output: The folder to write to.
         data: Where the test images come from; by default the checkpoint's data set, or, where
@@ -100,160 +142,192 @@ def export_checkpoint(
         InputError: The checkpoint cannot be read, or a format cannot hold its network.
         RunError: A file does not give the checkpoint's answers.
     """
-    formats = list(dict.fromkeys(formats))  # a format given twice is one file
     content = checkpoints.read(checkpoint)
-    network, values = checkpoints.load_network(checkpoint)
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f"--format {name} is unknown: give {', '.join(FORMATS)}")
-        if FORMATS[name].notebook_only and not isinstance(network, Network):
-            raise InputError(
-                f"--format {name} cannot hold the network `{values['network']}`: "
-                "use safetensors, onnx or pt2"
-            )
+    network = content.build()
+    chosen = _chosen(formats, network)
+    reference = _reference(content, network, data)
     folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output {output} is a file: name a folder")
-    missing = None
-    if data is None:
-        data, missing = _data(content)
-    data.prepare_data()
-    data.setup("test")
-    images, dataset = data.splits["test"], data.name
-    if data.class_names != values["class_names"]:
-        missing = missing or f"{dataset} has other classes"
-    elif dataset == sample.NAME and values["dataset"] in sample.HOLDERS:
-        # Of images that the network was trained on, an accuracy says nothing.
-        missing = missing or f"the network was trained on the images of {dataset}"
-    unseen = missing is None
-    expected = _probabilities(network, images)
-    files = {}
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as hidden:
-        for name in formats:
-            path = Path(hidden) / f"mnist.{name}"
-            FORMATS[name].write(path, content, network)
-            answers = FORMATS[name].read(path)
-            result = _compare(answers, images, expected, unseen)
-            if isinstance(answers, nn.Module) and FORMATS[name].verified_by == OWN:
-                result["weights_bitwise_equal"] = _same_weights(answers, network)
-            # Not "above": a difference that is no number must not pass.
-            if (
-                not result["max_difference"] <= TOLERANCE
-                or result["classes_differing"]
-                or not result.get("weights_bitwise_equal", True)
-            ):
-                raise RunError(
-                    f"{folder / path.name} is not written: its probabilities differ by up to "
-                    f"{result['max_difference']:.1e} and {result['classes_differing']} of "
-                    f"{len(images)} classes: please report it"
-                )
-            packages = ("torch", *FORMATS[name].packages)
-            files[path.name] = result | {
-                "verified_by": FORMATS[name].verified_by,
-                "bytes": path.stat().st_size,
-                "sha256": _sha256(path),
-                "versions": {package: importlib.metadata.version(package) for package in packages},
-            }
-        certificate = {
-            "checkpoint": str(checkpoint),
-            "checkpoint_sha256": _sha256(checkpoints.file(checkpoint)),
-            "network": values["network"],
-            "trained_on": values["dataset"],
-            "class_names": values["class_names"],
-            "dataset": dataset,
-            "split": "test",
-            "n": len(images),
-            "tolerance": TOLERANCE,
-            "input": "float32 in [0, 1], N×1×28×28 (h5 and keras: N×28×28×1)",
-            "output": "log-probabilities N×classes (h5 and keras: probabilities)",
-            "opset": onnx.OPSET if "onnx" in formats else None,
-            "accuracy_left_out": missing,
-            "python": platform.python_version(),
-            "files": files,
-        }
-        for name in formats:
-            (Path(hidden) / f"mnist.{name}").replace(folder / f"mnist.{name}")
-        runs.write_json(folder / "certificate.json", certificate)
+        entries = {}
+        for name, wanted in chosen.items():
+            path = Path(hidden, f"mnist.{name}")
+            wanted.write(path, content, network)
+            entries[path.name] = _entry(path, folder, wanted, network, reference)
+        certificate = _certificate(content, reference, entries)
+        kept = _kept_entries(folder, certificate)
+        for name in entries:
+            Path(hidden, name).replace(folder / name)
+        certificate["files"] = entries | kept
+        write_json(folder / "certificate.json", certificate)
     return certificate
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _chosen(formats: Sequence[str], network: Network) -> dict[str, Format]:
+    """Return the formats by name; refuse unknown ones, and those that cannot hold the network."""
+    chosen = {}
+    for name in formats:  # a format that is given twice is one file
+        if name not in FORMATS:
+            raise InputError(
+                Argument("formats", name), "is not a format", f"give some of {', '.join(FORMATS)}"
+            )
+        try:
+            FORMATS[name].check(network)
+        except InputError as error:
+            problem = ("cannot hold the network:", error.line())
+            raise InputError(Argument("formats", name), problem) from error
+        chosen[name] = FORMATS[name]
+    return chosen
 
 
-def _same_weights(one: nn.Module, other: nn.Module) -> bool:
-    its = other.state_dict()
-    return all(torch.equal(value, its[name]) for name, value in one.state_dict().items())
+def _reference(
+    checkpoint: Checkpoint, network: Network, data: MNISTDataModule | None
+) -> Reference:
+    """Return the images to compare on, with the network's answers."""
+    missing = None
+    if data is None:
+        data, missing = _own_data(checkpoint)
+    data.prepare_data()
+    data.setup("test")
+    test = data.splits["test"]
+    if test.images.shape[-1] != checkpoint.image_size:
+        side = checkpoint.image_size
+        raise InputError(
+            data.name,
+            f"has no images of {side}×{side} pixels, which the network takes",
+            ("name the data that it was trained on by", Argument("dataset")),
+        )
+    if data.class_names != checkpoint.class_names:
+        missing = missing or f"{data.name} has other classes"
+    elif data.name == sample.NAME and sample.was_trained_on(checkpoint.dataset):
+        # The accuracy on images that the network was trained on says nothing.
+        missing = missing or f"the network was trained on the images of {data.name}"
+    answers = _answers(network, test.images, test.labels)
+    return Reference(test.images, answers, data.name, missing)
 
 
-def _data(content: Mapping[str, Any]) -> tuple[MNISTDataModule, str | None]:
+def _own_data(checkpoint: Checkpoint) -> tuple[MNISTDataModule, str | None]:
     """Return a checkpoint's data set; or the sample, and why."""
     try:
-        data = MNISTDataModule(**datasets.recorded_options(content))
+        data = MNISTDataModule(**datasets.options_of(checkpoint))
         data.prepare_data()
     except (InputError, Unavailable) as error:
         why = error.reason if isinstance(error, Unavailable) else error
-        trained_on = content["hyper_parameters"]["dataset"]
-        missing = f"the test images of {trained_on} cannot be had ({why})"
+        missing = f"the test images of {checkpoint.dataset} cannot be had ({why})"
         return MNISTDataModule(source="sample"), missing
     return data, None
 
 
-def _probabilities(answers: Answers, images: ImageDataset) -> Tensor:
-    with torch.inference_mode():
-        return torch.cat([answers(part / 255).exp() for part in images.images.split(500)])
+def _answers(function: Function, images: Tensor, labels: Tensor) -> Answers:
+    found = log_probabilities(function, images)
+    return Answers(images[:, 0].numpy(), labels.numpy(), found.numpy())
 
 
-def _compare(
-    answers: Answers, images: ImageDataset, expected: Tensor, unseen: bool
+def _entry(
+    path: Path, folder: Path, wanted: Format, network: Network, reference: Reference
 ) -> dict[str, Any]:
-    found = _probabilities(answers, images)
-    result: dict[str, Any] = {
-        "max_difference": float((found - expected).abs().max()),
-        "classes_differing": int((found.argmax(1) != expected.argmax(1)).sum()),
+    """Read a written file back and compare it; return its entry in the certificate.
+
+    Raises:
+        RunError: It does not give the checkpoint's answers.
+    """
+    function = wanted.read(path)
+    result = _compare(function, reference)
+    if isinstance(function, nn.Module) and wanted.verified_by == OWN:
+        result["weights_bitwise_equal"] = _same_weights(function, network)
+    # Not "above": a difference that is no number must not pass.
+    if (
+        not result["max_difference"] <= TOLERANCE
+        or result["classes_differing"]
+        or not result.get("weights_bitwise_equal", True)
+    ):
+        raise RunError(
+            folder / path.name,
+            f"is not written: its probabilities differ by up to {result['max_difference']:.1e} "
+            f"and {result['classes_differing']} of {len(reference.images)} classes",
+            "please report it",
+        )
+    packages = ("torch", *wanted.packages)
+    return result | {
+        "verified_by": wanted.verified_by,
+        "bytes": path.stat().st_size,
+        "sha256": _sha256(path),
+        "versions": {package: importlib.metadata.version(package) for package in packages},
     }
-    if unseen:
-        for name, probabilities in (("checkpoint_accuracy", expected), ("accuracy", found)):
-            correct = int((probabilities.argmax(1) == images.labels).sum())
-            result[name] = correct / len(images)
+
+
+def _compare(function: Function, reference: Reference) -> dict[str, Any]:
+    expected = reference.answers
+    found = _answers(function, reference.images, torch.from_numpy(expected.labels))
+    read, wanted = found.probabilities, expected.probabilities
+    result: dict[str, Any] = {
+        "max_difference": float(abs(read - wanted).max()),
+        "classes_differing": int((read.argmax(1) != wanted.argmax(1)).sum()),
+    }
+    if reference.why_unscored is None:
+        result |= {"checkpoint_accuracy": expected.accuracy, "accuracy": found.accuracy}
     return result
 
 
-def command(args: list[str]) -> int:
-    """Export the checkpoint that the options name; print the certificate as a table."""
-    process.quiet()
-    parser = Parser(prog="python -m mnist_lit export", description="")
-    parser.add_argument(
-        "--ckpt_path",
-        type=str | None,
-        help="`best` (default) or `last` of the newest run, `pretrained` (the default where there "
-        "is no run), or a path",
+def _same_weights(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[name]) for name, value in first.items()
     )
-    parser.add_argument("--format", nargs="+", type=str, help=f"some of {', '.join(FORMATS)}")
-    parser.add_argument("--output", type=str, default=".", help="the folder to write to")
-    parser.add_lightning_class_args(MNISTDataModule, "data")
-    options = parser.parse_args(args)
-    if not options.format:
-        raise InputError(f"--format is missing: give some of {', '.join(FORMATS)}")
-    checkpoint = runs.find_checkpoint(options.ckpt_path, Path("runs"), or_pretrained=True)
-    data = None
-    if explicit := parser.parse_args(args, defaults=False).as_dict().get("data"):
-        chosen = datasets.recorded_options(checkpoints.read(checkpoint), explicit)
-        data = MNISTDataModule(**chosen)
-    certificate = export_checkpoint(checkpoint, options.format, options.output, data=data)
-    print(f"{checkpoint} -> {options.output}, compared on {certificate['n']:,} images", end=" ")
-    print(f"({certificate['dataset']})")
-    print(
-        f"{'':<18}{'max |Δ|':>9}{'classes':>9}{'accuracy':>10}{'bytes':>11}  "
-        f"{'sha256':<12}  verified by"
-    )
-    for name, row in certificate["files"].items():
-        accuracy = f"{row['accuracy']:.4f}" if "accuracy" in row else "-"
-        print(
-            f"{name:<18}{row['max_difference']:>9.1e}{row['classes_differing']:>9}{accuracy:>10}"
-            f"{row['bytes']:>11,}  {row['sha256'][:12]}  {row['verified_by']}"
-        )
-    if certificate["accuracy_left_out"]:
-        print(f"without accuracies: {certificate['accuracy_left_out']}")
-    return 0
+
+
+def _certificate(
+    checkpoint: Checkpoint, reference: Reference, entries: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the certificate of new files, but for `files`."""
+    side = checkpoint.image_size
+    return {
+        "checkpoint": str(checkpoint.path),
+        "checkpoint_sha256": _sha256(checkpoint.path),
+        "network": checkpoint.network.plain(),
+        "image_size": side,
+        "trained_on": checkpoint.dataset,
+        "class_names": checkpoint.class_names,
+        "dataset": reference.dataset,
+        "split": "test",
+        "n": len(reference.images),
+        "tolerance": TOLERANCE,
+        "input": f"float32 in [0, 1], N×1×{side}×{side} (h5 and keras: N×{side}×{side}×1)",
+        "output": "log-probabilities N×classes (h5 and keras: probabilities)",
+        "opset": onnx.OPSET if "mnist.onnx" in entries else None,
+        "accuracy_left_out": reference.why_unscored,
+        "python": platform.python_version(),
+        "files": dict(entries),
+    }
+
+
+def _kept_entries(folder: Path, certificate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of the certificate in `folder` that stay beside new ones.
+
+    They are those of other files that are still there with the same hash. What the earlier
+    certificate says of them otherwise than the new one (another checkpoint, another data set)
+    becomes a part of the entry.
+    """
+    try:
+        before = json.loads((folder / "certificate.json").read_text("utf-8"))
+        files = before.pop("files")
+        return {
+            name: {
+                key: value
+                for key, value in (before | entry).items()
+                if key not in certificate or certificate[key] != value
+            }
+            for name, entry in files.items()
+            if name not in certificate["files"] and _is_unchanged(folder, name, entry)
+        }
+    except Exception:  # none is there, or it isn't ours: a file can hold anything
+        return {}
+
+
+def _is_unchanged(folder: Path, name: str, entry: Mapping[str, Any]) -> bool:
+    path = folder / name
+    return Path(name).name == name and path.is_file() and _sha256(path) == entry["sha256"]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,152 @@
+"""`predict`: characters in the user's own pictures. It starts fast, so it imports no Lightning."""
+
+import argparse
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mnist_lit import prediction
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
+from mnist_lit.cli import console, options
+from mnist_lit.cli.plain import ArgumentParser
+from mnist_lit.errors import InputError, printable
+from mnist_lit.files import atomic_write
+from mnist_lit.pictures.preprocessing import Picture
+from mnist_lit.prediction import Prediction
+from mnist_lit.runs import finding
+
+SHOWN = 100  # pictures in the figure
+
+
+def _parse(args: list[str]) -> argparse.Namespace:
+    parser = ArgumentParser(
+        "predict",
+        "Read characters in pictures: dark ink on light or light on dark, or photographs.",
+    )
+    parser.add_argument("pictures", nargs="*", metavar="IMAGE", help="a file, folder or pattern")
+    options.add_checkpoint(parser, or_pretrained=True)
+    options.add_runs(parser)
+    parser.add_argument(
+        "--output", metavar="FILE", help="also write the table to this .csv or .json file"
+    )
+    parser.add_argument(
+        "--show", metavar="FILE", help="draw what the network saw into this .png file"
+    )
+    parser.add_argument(
+        "--test-image", type=int, metavar="N", help="the test set's image N, from 0"
+    )
+    parser.add_argument(
+        "--data.dataset",
+        dest="dataset",
+        metavar="DATASET",
+        help="whose test images --test-image means (default: the one trained on)",
+    )
+    parser.add_argument(
+        "--data.data_dir",
+        dest="data_dir",
+        metavar="DIR",
+        help="folder that holds MNIST/raw, for --test-image",
+    )
+    given = parser.parse_args(args)
+    if bool(given.pictures) == (given.test_image is not None):
+        parser.error("give pictures, or --test-image N")
+    return given
+
+
+def command(args: list[str]) -> int:
+    """Print a table of predictions; return 2 where a picture could not be read, else 0."""
+    given = _parse(args)
+    output = options.output_file(given.output, (".csv", ".json"))
+    show = options.output_file(given.show, (".png",), "show")
+    path = finding.find_checkpoint(given.ckpt_path, Path(given.runs), or_pretrained=True)
+    checkpoint = checkpoints.read(path)
+    failures: list[InputError] = []
+
+    def broken(error: InputError) -> None:
+        failures.append(error)
+        console.show(f"error: {printable(error.line(options.spell))}", sys.stderr)
+
+    if given.test_image is None:
+        files = prediction.expand(given.pictures)
+        seen = prediction.read_pictures(files, checkpoint, broken)
+    else:
+        data = {"dataset": given.dataset, "data_dir": given.data_dir}
+        files = ["test image 00000"]
+        data = {name: value for name, value in data.items() if value is not None}
+        seen = iter([prediction.test_image(given.test_image, checkpoint, data)])
+    table: list[Prediction] = []
+    shown: list[tuple[Prediction, Picture]] = []
+    line = _lines(files, checkpoint.class_names)
+    for row, picture in prediction.answers(checkpoint, seen):
+        if not table:
+            _name(checkpoint)
+            print(line(Prediction._fields))
+        print(line([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]))
+        table.append(row)
+        if show and len(shown) < SHOWN:
+            shown.append((row, picture))
+    if output:
+        _write(output, table)
+    if show and shown:
+        _draw(show, shown, checkpoint.class_names)
+    return 2 if failures else 0
+
+
+def _name(checkpoint: Checkpoint) -> None:
+    """Print by which checkpoint the table is: the newest run need not be the one that is meant."""
+    name = "pretrained" if checkpoint.path == PRETRAINED else checkpoint.path
+    print(printable(f"by {name}, trained on {checkpoint.dataset}"))
+
+
+def _lines(files: Sequence[str], class_names: Sequence[str]) -> Callable[[Iterable[str]], str]:
+    """Return the function that makes a line of the table from its cells."""
+    space = shutil.get_terminal_size().columns - 50
+    of_file = min(max(len(printable(file)) for file in files), space)
+    of_class = max(len(printable(name)) for name in class_names)
+    widths = (max(of_class, 5), 11, max(of_class, 9), 21)
+
+    def line(cells: Iterable[str]) -> str:
+        first, *others, note = map(printable, cells)
+        columns = [f"{cell:>{width}}" for cell, width in zip(others, widths, strict=True)]
+        return "  ".join([f"{first:<{of_file}}", *columns, note]).rstrip()
+
+    return line
+
+
+def _write(path: Path, table: Sequence[Prediction]) -> None:
+    if path.suffix == ".json":
+        text = json.dumps([row._asdict() for row in table], indent=2) + "\n"
+    else:
+        lines = io.StringIO(newline="")
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerows([Prediction._fields, *table])
+        text = lines.getvalue()
+    with atomic_write(path) as file:
+        file.write(text.encode(errors="surrogateescape"))
+
+
+def _draw(
+    path: Path, shown: Sequence[tuple[Prediction, Picture]], class_names: Sequence[str]
+) -> None:
+    from mnist_lit.report import figures
+    from mnist_lit.report import labels as lettering
+
+    labels = [class_names.index(row.label) for row, _ in shown]
+    names, note = lettering.shown(class_names, labels)
+    titles = [
+        f"{names[label]}  {row.probability:.2f}"
+        for label, (row, _) in zip(labels, shown, strict=True)
+    ]
+    images = np.stack([picture.image for _, picture in shown])
+    with figures.styled("light") as style, atomic_write(path) as file:
+        figure = figures.tiles(
+            images, titles, style, columns=min(len(shown), 10), empty="", note=note
+        )
+        figure.savefig(file, format="png", dpi=figures.DPI)
