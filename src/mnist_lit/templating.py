@@ -4,10 +4,15 @@ import functools
 
 import jinja2
 
+from mnist_lit.colours import STYLES
+
 
 @functools.cache
 def template(name: str) -> jinja2.Template:
-    """Return a page's template; what is put into it is text, never markup."""
+    """Return a page's template, in which `styles.light.css` gives the colours as CSS variables.
+
+    What is put into it is text, never markup.
+    """
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader("mnist_lit", part) for part in ("report/templates", "formats")]
@@ -17,4 +22,5 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["styles"] = STYLES
     return environment.get_template(name)
