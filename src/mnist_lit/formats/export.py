@@ -74,7 +74,6 @@ def _read_keras(path: Path) -> Function:
     return keras_model.read(path).build()
 
 
-
 KERAS = Format(_write_keras, _read_keras, packages=("h5py",), check=keras_writer.check)
 FORMATS = {
     "safetensors": Format(
