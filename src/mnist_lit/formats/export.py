@@ -74,14 +74,6 @@ def _read_keras(path: Path) -> Function:
     return keras_model.read(path).build()
 
 
-def _check_notebook(network: Network) -> None:
-    def sizes(of: Network) -> list[tuple[Any, ...]]:
-        return [(layer.kind, layer.shape, layer.parameters) for layer in of.layers]
-
-    if sizes(network) != sizes(Network(network.num_classes)):
-        raise InputError("it isn't the notebook's at 28×28", "", "use safetensors, onnx or pt2")
-
-
 KERAS = Format(_write_keras, _read_keras, packages=("h5py",), check=keras_writer.check)
 FORMATS = {
     "safetensors": Format(
@@ -91,7 +83,7 @@ FORMATS = {
     ),
     "onnx": Format(_write_onnx, onnx.read, "onnxruntime", ("onnx", "onnxruntime"), onnx.OPSET),
     "pt2": Format(_write_pt2, pt2.read, "torch.export"),
-    "html": Format(page.write, page.read, check=_check_notebook),
+    "html": Format(page.write, page.read, check=page.check),
     "keras": KERAS,
     "h5": KERAS,
 }
@@ -172,10 +164,8 @@ def _chosen(formats: Sequence[str], network: Network) -> dict[str, Format]:
         try:
             FORMATS[name].check(network)
         except InputError as error:
-            why = InputError(error.subject, error.problem)
-            raise InputError(
-                Argument("formats", name), f"cannot hold the network: {why}", error.remedy
-            ) from error
+            problem = f"can't be written: {InputError(error.subject, error.problem)}"
+            raise InputError(Argument("formats", name), problem, error.remedy) from error
         chosen[name] = FORMATS[name]
     return chosen
 
