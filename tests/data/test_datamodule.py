@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 
 from mnist_lit.data import sample
-from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
 from mnist_lit.data.catalogue import CATALOGUE
+from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
 from mnist_lit.data.published import Published
 from mnist_lit.errors import InputError, RunError
 

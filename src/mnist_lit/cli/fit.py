@@ -19,7 +19,7 @@ from mnist_lit.training import weights as trained
 from mnist_lit.training.recorder import Recorder
 
 
-def fit(args: list[str]) -> int:
+def command(args: list[str]) -> int:
     """Train; then test the last and the best checkpoint and write the summary."""
     environment.quiet()
     environment.prepare()

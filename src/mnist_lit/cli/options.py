@@ -74,9 +74,7 @@ def add_style(parser: argparse.ArgumentParser) -> None:
 def output_file(value: str, suffixes: Sequence[str], option: str = ...) -> Path: ...
 @overload
 def output_file(value: str | None, suffixes: Sequence[str], option: str = ...) -> Path | None: ...
-def output_file(
-    value: str | None, suffixes: Sequence[str], option: str = "output"
-) -> Path | None:
+def output_file(value: str | None, suffixes: Sequence[str], option: str = "output") -> Path | None:
     """Return the path of a file that a command is to write; None where none was named.
 
     Commands call it before they start to work, so that no work is lost.

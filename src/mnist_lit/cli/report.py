@@ -36,7 +36,7 @@ def command(args: list[str]) -> int:
             Argument("output"), "names the page of --compare", "a report lies in its run's folder"
         )
     run = _run(given.run) if given.run else finding.newest(Path(given.runs))
-    report.write(run, _data(run, parser.given_data(args)), style=given.style)
+    report.write(run, data=_data(run, parser.given_data(args)), style=given.style)
     print(printable(str(run.report)))
     return 0
 
@@ -54,9 +54,7 @@ def _compare(given: Any) -> int:
         raise InputError("--compare", "takes the folders of two runs or more, and no other", "")
     if len(folders) < len(given.compare):
         raise InputError("--compare", "names a run twice, which would count as another seed", "")
-    output = options.output_file(
-        given.output or str(Path(given.runs) / "compare.html"), (".html",)
-    )
+    output = options.output_file(given.output or str(Path(given.runs) / "compare.html"), (".html",))
     for group in comparison.compare([_run(folder) for folder in given.compare], output):
         print(
             f"{group['n']} runs differ in the seed alone: "

@@ -183,7 +183,7 @@ class CLI(LightningCLI):
         text = self.parser.dump(self.config, skip_unset=False, skip_validation=True)
         plain: dict[str, Any] = yaml.safe_load(text)
         plain.pop("config", None)
-        return plain | {"ckpt_path": None}
+        return plain | {"ckpt_path": None, "runs": None}
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init["trainer"]

@@ -21,9 +21,7 @@ from mnist_lit.network.network import Layer, Network
 
 OPSET = 17
 IR_VERSION = 8  # of onnx 1.12, the first with opset 17
-NEEDS = InputError(
-    "ONNX", "needs the extra packages", 'python -m pip install "mnist-lit[export]"'
-)
+NEEDS = InputError("ONNX", "needs the extra packages", 'python -m pip install "mnist-lit[export]"')
 
 
 class Graph:

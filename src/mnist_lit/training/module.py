@@ -118,7 +118,7 @@ class MNISTModule(pl.LightningModule):
         # The crop drops what can reach no output. Scaled here, on the device and in the module's
         # own type, so that bytes travel and every precision works.
         cropped = images[..., : self.network.side, : self.network.side]
-        log_probabilities = self(to_input(cropped, self.dtype))
+        log_probabilities = self(to_input(cropped, self.dtype))  # type: ignore[arg-type]
         loss = functional.nll_loss(log_probabilities, labels)
         right = log_probabilities.detach().argmax(1) == labels
         self._batches[stage].append((loss.detach(), right.sum(), len(labels)))
