@@ -1,18 +1,17 @@
 """Take the last epoch of the newest run in `runs/` as the weights that come with the package."""
 
-import json
 from pathlib import Path
 
 from mnist_lit.checkpoints import checkpoint, safetensors
-from mnist_lit.runs import run as runs
+from mnist_lit.runs import finding, summary
 
 
 def main() -> None:
-    run = runs.newest(Path("runs"))
-    summary = json.loads(run.summary.read_text("utf-8"))
-    safetensors.write(safetensors.PRETRAINED, checkpoint.read(run.last), summary=summary)
-    size = safetensors.PRETRAINED.stat().st_size
-    print(f"{run.last} -> {safetensors.PRETRAINED}, {size:,} bytes")
+    run = finding.newest(Path("runs"))
+    found, results = checkpoint.read(run.last), summary.read(run)
+    assert results is not None, f"{run} is not finished"
+    safetensors.write(checkpoint.PRETRAINED, found.weights, found.content, results)
+    print(f"{run.last} -> {checkpoint.PRETRAINED}, {checkpoint.PRETRAINED.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

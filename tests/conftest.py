@@ -7,11 +7,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-# Set before PyTorch is imported, for this process and those that tests start: the small batches of a
-# test gain nothing from a second thread, and two workers share the cores.
+# Set before PyTorch is imported, for this process and those that tests start: the small batches of
+# a test gain nothing from a second thread, and two workers share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["KERAS_BACKEND"] = "torch"
-# A test gets the real files only by asking for a fixture. The workers of xdist inherit the new names.
+# A test gets the real files only by asking for a fixture. xdist's workers inherit the new names.
 for kind in ("DATA", "CASES", "MORE"):
     if folder := os.environ.pop(f"MNIST_LIT_{kind}_DIR", None):
         os.environ[f"MNIST_LIT_TEST_{kind}"] = str(Path(folder).resolve())
@@ -47,7 +47,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 @pytest.fixture(autouse=True)
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip drawing at the end of `fit`, which takes 2 s, in tests that carry the marker `undrawn`."""
+    """In tests marked `undrawn`, leave out the drawing at the end of `fit`, which takes 2 s."""
     if "undrawn" in request.keywords:
         monkeypatch.setattr("mnist_lit.report.report.write", lambda *args, **options: {})
 

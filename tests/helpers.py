@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def real_folder(kind: str) -> Path:
-    """Return the folder that MNIST_LIT_<kind>_DIR named when the tests started, or skip the test."""
+    """Return the folder that MNIST_LIT_<kind>_DIR named at the start, or skip the test."""
     folder = os.environ.get(f"MNIST_LIT_TEST_{kind}")
     if folder is None:
         pytest.skip(f"needs MNIST_LIT_{kind}_DIR")

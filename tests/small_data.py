@@ -79,3 +79,12 @@ def write_npz(path: Path, train: Part, test: Part, **others: NDArray[np.generic]
     arrays: dict[str, Any] = {"x_train": train[0], "y_train": train[1]}
     arrays |= {"x_test": test[0], "y_test": test[1], **others}
     np.savez(path, **arrays)
+
+
+def drawn(image: NDArray[np.uint8], rng: np.random.Generator, scale: int = 5) -> Image.Image:
+    """Dark ink on a white page, enlarged, with margins of up to 100 pixels."""
+    large = Image.fromarray(255 - image).resize((28 * scale,) * 2, Image.Resampling.BICUBIC)
+    left, top, right, bottom = (int(n) for n in rng.integers(0, 101, 4))
+    page = Image.new("L", (large.width + left + right, large.height + top + bottom), 255)
+    page.paste(large, (left, top))
+    return page

@@ -12,12 +12,12 @@ import torch
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.errors import Argument, InputError
-from mnist_lit.network.inference import probabilities
+from mnist_lit.network.inference import UNSURE, probabilities
 from mnist_lit.pictures import preprocessing as pictures
+from mnist_lit.pictures.decoding import SUFFIXES
 from mnist_lit.pictures.preprocessing import Picture
 
 BATCH = 256  # pictures that are held in memory at once
-UNSURE = 0.6  # a lower probability is noted
 
 
 class Prediction(NamedTuple):
@@ -104,7 +104,7 @@ def expand(paths: Sequence[str]) -> list[str]:
             found = [
                 str(file)
                 for file in sorted(path.rglob("*"))
-                if file.suffix.lower() in pictures.SUFFIXES
+                if file.suffix.lower() in SUFFIXES
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
             ]
         elif not path.exists() and glob.has_magic(name):

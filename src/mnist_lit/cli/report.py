@@ -36,7 +36,7 @@ def command(args: list[str]) -> int:
             Argument("output"), "names the page of --compare", "a report lies in its run's folder"
         )
     run = _run(given.run) if given.run else finding.newest(Path(given.runs))
-    report.write(run, _data(run, parser.given_data(args)), style=given.style)
+    report.write(run, data=_data(run, parser.given_data(args)), style=given.style)
     print(printable(str(run.report)))
     return 0
 

@@ -1,9 +1,9 @@
 """`samples`: training images with their labels."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_lit import environment
@@ -14,8 +14,9 @@ from mnist_lit.data.listing import as_text
 from mnist_lit.data.splits import listed
 from mnist_lit.errors import Argument, InputError, printable
 from mnist_lit.files import atomic_write
-from mnist_lit.report import figures
-from mnist_lit.report import labels as lettering
+from mnist_lit.report import figures, window
+from mnist_lit.report.labels import shown
+from mnist_lit.report.style import png, styled
 
 
 def command(args: list[str]) -> int:
@@ -32,12 +33,8 @@ def command(args: list[str]) -> int:
     data.prepare_data()
     data.setup("fit")
     chosen = _choose(data, classes, given.count, given.seed)
-    figure = _draw(data, chosen, given.style)
-    if output is None:
-        _show(figure)
-    else:
-        with atomic_write(output) as file:
-            figure.savefig(file, format="png", dpi=figures.DPI * 0.6)
+    _draw(data, chosen, given.style, output)
+    if output:
         print(printable(f"{len(chosen)} training images of {data.name}: {output}"))
     return 0
 
@@ -79,28 +76,23 @@ def _choose(
     return np.random.default_rng(seed).permutation(places)[:count]
 
 
-def _draw(data: MNISTDataModule, chosen: NDArray[np.int64], style: str) -> Figure:
+def _draw(
+    data: MNISTDataModule, chosen: NDArray[np.int64], style: str, output: Path | None
+) -> None:
+    """Draw the images into a file, or into a window."""
     train = data.splits["train"]
     labels = train.labels.numpy()[chosen]
-    names, note = lettering.shown(data.class_names, labels)
-    with figures.styled(style) as colours:
-        return figures.tiles(
+    names, note = shown(data.class_names, labels)
+    with styled(style):
+        figure = figures.tiles(
             train.images[chosen, 0].numpy(),
             [names[label] for label in labels],
-            colours,
             columns=min(10, len(chosen)),
             empty="",
             note=note,
         )
-
-
-def _show(figure: Figure) -> None:
-    import matplotlib.pyplot as plt
-
-    if plt.get_backend().lower() == "agg":
-        raise InputError("there is no display for a window", "", "give --output FILE.png")
-    window = plt.figure(figsize=figure.get_size_inches(), dpi=60)
-    figure.set_canvas(window.canvas)
-    assert window.canvas.manager is not None
-    window.canvas.figure = figure
-    plt.show()
+        if output is None:
+            window.show(figure)
+        else:
+            with atomic_write(output) as file:
+                file.write(png(figure))

@@ -42,6 +42,7 @@ class Format(NamedTuple):
             our own reader made it, whose weights are compared too.
         verified_by: Whose reader that is.
         packages: What the file's bytes and answers depend on, besides torch.
+        opset: The version of ONNX's operators.
         check: Raises InputError where the format cannot hold a network.
     """
 
@@ -49,6 +50,7 @@ class Format(NamedTuple):
     read: Callable[[Path], Function]
     verified_by: str = OWN
     packages: tuple[str, ...] = ()
+    opset: int | None = None
     check: Callable[[Network], None] = lambda network: None
 
 
@@ -72,14 +74,6 @@ def _read_keras(path: Path) -> Function:
     return keras_model.read(path).build()
 
 
-def _check_notebook(network: Network) -> None:
-    def sizes(of: Network) -> list[tuple[Any, ...]]:
-        return [(layer.kind, layer.shape, layer.parameters) for layer in of.layers]
-
-    if sizes(network) != sizes(Network(network.num_classes)):
-        raise InputError("it", "holds the notebook's network alone", "use safetensors, onnx or pt2")
-
-
 KERAS = Format(_write_keras, _read_keras, packages=("h5py",), check=keras_writer.check)
 FORMATS = {
     "safetensors": Format(
@@ -87,9 +81,9 @@ FORMATS = {
         lambda path: checkpoints.read(path).build(),
         packages=("safetensors",),
     ),
-    "onnx": Format(_write_onnx, onnx.read, "onnxruntime", ("onnx", "onnxruntime")),
+    "onnx": Format(_write_onnx, onnx.read, "onnxruntime", ("onnx", "onnxruntime"), onnx.OPSET),
     "pt2": Format(_write_pt2, pt2.read, "torch.export"),
-    "html": Format(page.write, page.read, check=_check_notebook),
+    "html": Format(page.write, page.read, check=page.check),
     "keras": KERAS,
     "h5": KERAS,
 }
@@ -150,11 +144,11 @@ def export_checkpoint(
             path = Path(hidden, f"mnist.{name}")
             wanted.write(path, content, network)
             entries[path.name] = _entry(path, folder, wanted, network, reference)
-        certificate = _certificate(content, reference, entries)
-        kept = _kept_entries(folder, certificate)
+        certificate = _certificate(content, reference)
+        files = entries | _kept_entries(folder, certificate, entries)
+        certificate |= {"opset": files.get("mnist.onnx", {}).get("opset"), "files": files}
         for name in entries:
             Path(hidden, name).replace(folder / name)
-        certificate["files"] = entries | kept
         write_json(folder / "certificate.json", certificate)
     return certificate
 
@@ -170,8 +164,8 @@ def _chosen(formats: Sequence[str], network: Network) -> dict[str, Format]:
         try:
             FORMATS[name].check(network)
         except InputError as error:
-            problem = ("cannot hold the network:", error.line())
-            raise InputError(Argument("formats", name), problem) from error
+            problem = f"can't be written: {InputError(error.subject, error.problem)}"
+            raise InputError(Argument("formats", name), problem, error.remedy) from error
         chosen[name] = FORMATS[name]
     return chosen
 
@@ -242,6 +236,8 @@ def _entry(
             "please report it",
         )
     packages = ("torch", *wanted.packages)
+    if wanted.opset:
+        result["opset"] = wanted.opset
     return result | {
         "verified_by": wanted.verified_by,
         "bytes": path.stat().st_size,
@@ -272,10 +268,8 @@ def _same_weights(one: nn.Module, other: nn.Module) -> bool:
     )
 
 
-def _certificate(
-    checkpoint: Checkpoint, reference: Reference, entries: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the certificate of new files, but for `files`."""
+def _certificate(checkpoint: Checkpoint, reference: Reference) -> dict[str, Any]:
+    """Return what the certificate says of all files that are written together."""
     side = checkpoint.image_size
     return {
         "checkpoint": str(checkpoint.path),
@@ -290,14 +284,14 @@ def _certificate(
         "tolerance": TOLERANCE,
         "input": f"float32 in [0, 1], N×1×{side}×{side} (h5 and keras: N×{side}×{side}×1)",
         "output": "log-probabilities N×classes (h5 and keras: probabilities)",
-        "opset": onnx.OPSET if "mnist.onnx" in entries else None,
         "accuracy_left_out": reference.why_unscored,
         "python": platform.python_version(),
-        "files": dict(entries),
     }
 
 
-def _kept_entries(folder: Path, certificate: Mapping[str, Any]) -> dict[str, Any]:
+def _kept_entries(
+    folder: Path, certificate: Mapping[str, Any], written: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the entries of the certificate in `folder` that stay beside new ones.
 
     They are those of other files that are still there with the same hash. What the earlier
@@ -307,6 +301,7 @@ def _kept_entries(folder: Path, certificate: Mapping[str, Any]) -> dict[str, Any
     try:
         before = json.loads((folder / "certificate.json").read_text("utf-8"))
         files = before.pop("files")
+        before.pop("opset", None)  # an entry has its own
         return {
             name: {
                 key: value
@@ -314,7 +309,7 @@ def _kept_entries(folder: Path, certificate: Mapping[str, Any]) -> dict[str, Any
                 if key not in certificate or certificate[key] != value
             }
             for name, entry in files.items()
-            if name not in certificate["files"] and _is_unchanged(folder, name, entry)
+            if name not in written and _is_unchanged(folder, name, entry)
         }
     except Exception:  # none is there, or it isn't ours: a file can hold anything
         return {}

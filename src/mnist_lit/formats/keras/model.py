@@ -88,7 +88,7 @@ def read(
     if input_range is not None and not (
         len(input_range) == 2
         and all(math.isfinite(value) for value in input_range)
-        and input_range[0] < input_range[1]
+        and input_range[0] != input_range[1]
     ):
         raise InputError(
             Argument("input_range", input_range),

@@ -1,0 +1,401 @@
+"use strict";
+/* From a picture to the square image that the network was trained on, step by step as the package
+   `mnist_lit.pictures` does it, with its constants. A picture is {values, width, height}: grey
+   values 0 to 255, row by row. */
+const CONSTANTS = MODEL.constants;
+
+function percentile(values, percent) {
+  const sorted = Float32Array.from(values).sort();
+  const at = ((sorted.length - 1) * percent) / 100, low = Math.floor(at);
+  return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
+}
+
+function median(values) {
+  return percentile(values, 50);
+}
+
+/** Round as Python does: a half to the even number. */
+function round(value) {
+  const low = Math.floor(value);
+  return value - low === 0.5 ? low + (low % 2) : Math.round(value);
+}
+
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}
+
+/** Return Otsu's threshold: the cut that leaves the least variance on its two sides. */
+function otsu(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
+  if (high === low) { low -= 0.5; high += 0.5; } // as numpy.histogram does
+  const counts = new Float64Array(256);
+  const width = (high - low) / 256;
+  for (const value of values) counts[Math.min(Math.floor((value - low) / width), 255)]++;
+  let total = 0;
+  counts.forEach((count, i) => { total += count * (low + (i + 0.5) * width); });
+  let below = 0, sum = 0, best = -1, cut = low;
+  for (let i = 0; i < 255; i++) {
+    below += counts[i];
+    sum += counts[i] * (low + (i + 0.5) * width);
+    const above = values.length - below;
+    if (!below || !above) continue;
+    const between = below * above * (sum / below - (total - sum) / above) ** 2;
+    if (between > best) { best = between; cut = low + (i + 1) * width; }
+  }
+  return cut;
+}
+
+/** Solve a system of linear equations by elimination; null where it has no single solution. */
+function solve(matrix, right) {
+  const n = right.length;
+  const rows = matrix.map((row, i) => [...row, right[i]]);
+  for (let i = 0; i < n; i++) {
+    let pivot = i;
+    for (let j = i + 1; j < n; j++) if (Math.abs(rows[j][i]) > Math.abs(rows[pivot][i])) pivot = j;
+    [rows[i], rows[pivot]] = [rows[pivot], rows[i]];
+    if (rows[i][i] === 0) return null;
+    for (let j = i + 1; j < n; j++) {
+      const factor = rows[j][i] / rows[i][i];
+      for (let k = i; k <= n; k++) rows[j][k] -= factor * rows[i][k];
+    }
+  }
+  const result = new Array(n).fill(0);
+  for (let i = n - 1; i >= 0; i--) {
+    let rest = rows[i][n];
+    for (let k = i + 1; k < n; k++) rest -= rows[i][k] * result[k];
+    result[i] = rest / rows[i][i];
+  }
+  return result;
+}
+
+/** Return the coefficients of the surface of least squares through points [terms, value]. */
+function fitSurface(points) {
+  const matrix = Array.from({ length: 6 }, () => new Array(6).fill(0));
+  const right = new Array(6).fill(0);
+  for (const [terms, value] of points) for (let i = 0; i < 6; i++) {
+    right[i] += terms[i] * value;
+    for (let j = 0; j < 6; j++) matrix[i][j] += terms[i] * terms[j];
+  }
+  return solve(matrix, right);
+}
+
+/** Return the ground's brightness as a quadratic surface, fitted to what isn't ink. */
+function ground({ values, width, height }) {
+  const span = (i, n) => (n > 1 ? -1 + (2 * i) / (n - 1) : -1);
+  const terms = (px, py) => {
+    const x = span(px, width), y = span(py, height);
+    return [1, x, y, x * x, x * y, y * y];
+  };
+  const step = Math.max(Math.floor(Math.max(width, height) / CONSTANTS.ground_points), 1);
+  const points = [];
+  for (let y = 0; y < height; y += step) for (let x = 0; x < width; x += step) {
+    points.push([terms(x, y), values[y * width + x]]);
+  }
+  const cut = otsu(values);
+  const flat = median(values.filter((value) => value <= cut));
+  let surface = points.map(() => flat);
+  let weights = null;
+  for (let i = 0; i < CONSTANTS.ground_rounds; i++) {
+    const rest = points.map(([, value], k) => value - surface[k]);
+    const limit = otsu(rest);
+    const chosen = points.filter((_, k) => rest[k] <= limit);
+    if (chosen.length >= CONSTANTS.ground_least_points) weights = fitSurface(chosen);
+    else weights = null;
+    if (!weights) return values.map(() => flat);
+    surface = points.map(([t]) => t.reduce((sum, term, k) => sum + term * weights[k], 0));
+  }
+  const [a, b, c, d, e, f] = weights;
+  return values.map((_, i) => {
+    const x = span(i % width, width), y = span(Math.floor(i / width), height);
+    return a + b * x + c * y + d * x * x + e * x * y + f * y * y;
+  });
+}
+
+/** Return the number of the connected part that each pixel of a mask belongs to, and how many. */
+function label(mask, width, height) {
+  const parts = new Int32Array(mask.length);
+  let n = 0;
+  for (let start = 0; start < mask.length; start++) {
+    if (!mask[start] || parts[start]) continue;
+    parts[start] = ++n;
+    const stack = [start];
+    while (stack.length) {
+      const at = stack.pop(), x = at % width, y = Math.floor(at / width);
+      for (let dy = -1; dy <= 1; dy++) for (let dx = -1; dx <= 1; dx++) {
+        const nx = x + dx, ny = y + dy, next = ny * width + nx;
+        const inside = nx >= 0 && ny >= 0 && nx < width && ny < height;
+        if (inside && mask[next] && !parts[next]) { parts[next] = n; stack.push(next); }
+      }
+    }
+  }
+  return { parts, n };
+}
+
+/** Tell which of a mask's connected parts belong to the character; part 0 is the ground. */
+function keptParts({ parts, n }, width, height) {
+  const sizes = new Float64Array(n + 1);
+  for (const part of parts) sizes[part]++;
+  const along = Array.from({ length: n + 1 }, () => 0); // the largest share of a side
+  const count = (side) => {
+    const counts = new Float64Array(n + 1);
+    for (const part of side) counts[part]++;
+    counts.forEach((found, part) => { along[part] = Math.max(along[part], found / side.length); });
+  };
+  count(parts.subarray(0, width));
+  count(parts.subarray(width * (height - 1)));
+  for (const x of [0, width - 1]) count(Array.from({ length: height }, (_, y) => parts[y * width + x]));
+  const inner = along.map((share, part) => part > 0 && share < CONSTANTS.along_side);
+  const most = inner.reduce((found, is, part) => (is ? Math.max(found, sizes[part]) : found), 0);
+  const kept = inner.map((is, part) => is && sizes[part] > CONSTANTS.dust * most);
+  return kept.some(Boolean) ? kept : kept.map((_, part) => part > 0);
+}
+
+/** Let a mask grow by a pixel in four directions, again and again. */
+function grow(mask, width, height, rounds) {
+  let near = mask;
+  for (let i = 0; i < rounds; i++) {
+    near = near.map((is, at) => {
+      const x = at % width;
+      return is || (x > 0 && near[at - 1]) || (x < width - 1 && near[at + 1])
+        || near[at - width] || near[at + width] || false;
+    });
+  }
+  return near;
+}
+
+/** Return how much ink each pixel of a picture with light ink holds, 0 to 1. */
+function findInk(picture) {
+  const { values, width, height } = picture;
+  const base = ground(picture);
+  const above = values.map((value, i) => value - base[i]);
+  const cut = otsu(above);
+  const mask = Array.from(above, (value) => value > cut);
+  const under = above.filter((value) => value <= cut), middle = median(under);
+  const noise = CONSTANTS.noise_in_deviations * median(under.map((value) => Math.abs(value - middle)));
+  const labels = label(mask, width, height);
+  const kept = keptParts(labels, width, height);
+  const chosen = Array.from(labels.parts, (part) => kept[part]);
+  const low = CONSTANTS.noise_floor * noise;
+  const high = percentile(above.filter((_, i) => chosen[i]), CONSTANTS.full_ink_percentile);
+  const ink = above.map((value) => {
+    const share = clamp((value - low) / Math.max(high - low, 1e-6), 0, 1);
+    return share < CONSTANTS.faintest_ink ? 0 : share;
+  });
+  if (!kept.every((is, part) => is || part === 0)) {
+    // Ink is softer than the mask: its edge reaches a little further.
+    const near = grow(chosen, width, height, Math.floor(Math.max(width, height) / 100) + 1);
+    near.forEach((is, i) => { if (!is) ink[i] = 0; });
+  }
+  return { values: ink, width, height };
+}
+
+/* Pillow's kernels: how far each reaches, and its weight at a distance. */
+const BOX = [0.5, (x) => (x > -0.5 && x <= 0.5 ? 1 : 0)];
+const BILINEAR = [1, (x) => Math.max(1 - Math.abs(x), 0)];
+const BICUBIC = [2, (x) => {
+  x = Math.abs(x);
+  return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? -0.5 * (((x - 5) * x + 8) * x - 4) : 0;
+}];
+
+/** Return for each of `to` new pixels the first old one that it is a mean of, and their weights. */
+function shares(from, to, [reach, kernel]) {
+  const scale = from / to, wide = Math.max(scale, 1), support = reach * wide;
+  return Array.from({ length: to }, (_, i) => {
+    const centre = (i + 0.5) * scale;
+    const first = Math.max(Math.floor(centre - support + 0.5), 0);
+    const end = Math.min(Math.floor(centre + support + 0.5), from);
+    const weights = [];
+    for (let k = first; k < end; k++) weights.push(kernel((k - centre + 0.5) / wide));
+    const sum = weights.reduce((a, b) => a + b, 0);
+    return [first, weights.map((weight) => weight / sum)];
+  });
+}
+
+/** Resample as Pillow does: first the columns, then the rows. */
+function resize({ values, width, height }, newWidth, newHeight, kernel) {
+  const columns = shares(width, newWidth, kernel), rows = shares(height, newHeight, kernel);
+  const half = new Float32Array(newWidth * height);
+  const output = new Float32Array(newWidth * newHeight);
+  for (let y = 0; y < height; y++) columns.forEach(([first, weights], x) => {
+    let sum = 0;
+    for (let k = 0; k < weights.length; k++) sum += weights[k] * values[y * width + first + k];
+    half[y * newWidth + x] = sum;
+  });
+  rows.forEach(([first, weights], y) => { for (let x = 0; x < newWidth; x++) {
+    let sum = 0;
+    for (let k = 0; k < weights.length; k++) sum += weights[k] * half[(first + k) * newWidth + x];
+    output[y * newWidth + x] = sum;
+  } });
+  return { values: output, width: newWidth, height: newHeight };
+}
+
+/** Return the bounding box of what is above 0. */
+function bounds({ values, width, height }) {
+  let left = width, right = -1, top = height, bottom = -1;
+  values.forEach((value, i) => {
+    if (value <= 0) return;
+    const x = i % width, y = Math.floor(i / width);
+    left = Math.min(left, x); right = Math.max(right, x);
+    top = Math.min(top, y); bottom = Math.max(bottom, y);
+  });
+  return { left, top, width: right - left + 1, height: bottom - top + 1 };
+}
+
+/** Return the centre of mass, x and y, in pixels from the middle of the first. */
+function centre({ values, width }) {
+  let sum = 0, x = 0, y = 0;
+  values.forEach((value, i) => {
+    sum += value;
+    x += value * (i % width);
+    y += value * Math.floor(i / width);
+  });
+  return [x / sum, y / sum];
+}
+
+/** Return a picture scaled to `longer` pixels on its longer side. */
+function scaleTo(picture, longer, kernel) {
+  const scale = longer / Math.max(picture.width, picture.height);
+  const [width, height] = [picture.width, picture.height].map((n) => Math.max(round(n * scale), 1));
+  return resize(picture, width, height, kernel);
+}
+
+/** Return a square of the ground with a smaller picture at a place in it. */
+function place({ values, width }, side, left, top, ground) {
+  const square = new Float32Array(side * side).fill(ground);
+  values.forEach((value, i) => {
+    square[(top + Math.floor(i / width)) * side + left + (i % width)] = value;
+  });
+  return { values: square, width: side, height: side };
+}
+
+function placeInMiddle(part, side, ground) {
+  const [left, top] = [part.width, part.height].map((n) => Math.floor((side - n) / 2));
+  return place(part, side, left, top, ground);
+}
+
+/** Return the ink's bounding box, scaled to `longer` pixels on its longer side. */
+function scaleInk(ink, longer) {
+  const { left, top, width, height } = bounds(ink);
+  const values = new Float32Array(width * height).map(
+    (_, i) => ink.values[(top + Math.floor(i / width)) * ink.width + left + (i % width)]);
+  return scaleTo({ values, width, height }, longer, BILINEAR);
+}
+
+/** Return the image in bytes, all values from 0 to 255 used. */
+function brighten({ values }) {
+  const most = values.reduce((a, b) => Math.max(a, b));
+  return Uint8Array.from(values, (value) => round((Math.max(value, 0) * 255) / most));
+}
+
+/** Return a length in an image of the published size as one in an image of another side. */
+function lengthFor(side, length) {
+  return (length * side) / CONSTANTS.published_side;
+}
+
+/** Return how far off a place may be. */
+function tolerance(side, length) {
+  return Math.max(lengthFor(side, length), length);
+}
+
+function fitMnist(ink, side) {
+  const small = scaleInk(ink, round(lengthFor(side, CONSTANTS.mnist_box)));
+  const sizes = [small.width, small.height];
+  const [left, top] = centre(small).map((c, i) => clamp(round((side - 1) / 2 - c), 0, side - sizes[i]));
+  return brighten(place(small, side, left, top, 0));
+}
+
+/** Blur a picture along its rows by a Gaussian, and turn it. */
+function blurAndTurn({ values, width, height }) {
+  const { emnist_reach: reach, emnist_sigma: sigma } = CONSTANTS;
+  const weights = Array.from({ length: 2 * reach + 1 }, (_, k) => Math.exp(-(((k - reach) / sigma) ** 2) / 2));
+  const sum = weights.reduce((a, b) => a + b);
+  const output = new Float32Array(width * height);
+  output.forEach((_, i) => {
+    const x = Math.floor(i / height), row = (i % height) * width;
+    weights.forEach((weight, k) => {
+      const at = x + k - reach;
+      if (at >= 0 && at < width) output[i] += (weight / sum) * values[row + at];
+    });
+  });
+  return { values: output, width: height, height: width };
+}
+
+function fitEmnist(ink, side) {
+  const large = round(CONSTANTS.emnist_enlargement * side);
+  // The blur lets the ink's box grow at either end.
+  const longer = round(lengthFor(large, CONSTANTS.emnist_box)) - 2 * CONSTANTS.emnist_reach;
+  const soft = blurAndTurn(blurAndTurn(placeInMiddle(scaleInk(ink, longer), large, 0)));
+  return brighten(resize(soft, side, side, BICUBIC));
+}
+
+/** Tell whether an image's ink lies in the middle as MNIST has it. */
+function followsMnist(image) {
+  const side = image.width, box = bounds(image);
+  const off = tolerance(side, CONSTANTS.mnist_off_centre);
+  return Math.max(box.width, box.height) <= round(lengthFor(side, CONSTANTS.mnist_box))
+    && centre(image).every((c) => Math.abs(c - (side - 1) / 2) < off);
+}
+
+/** Tell whether an image's ink has the size and the place that EMNIST gives it. */
+function followsEmnist(image) {
+  const side = image.width, { left, top, width, height } = bounds(image);
+  const trace = tolerance(side, CONSTANTS.emnist_trace);
+  const longer = Math.max(width, height) - round(lengthFor(side, CONSTANTS.emnist_box));
+  return [longer, 2 * left + width - side, 2 * top + height - side].every((off) => Math.abs(off) <= trace);
+}
+
+/** Return the values along the four sides. */
+function border({ values, width, height }) {
+  return [
+    ...values.subarray(0, width), ...values.subarray(width * (height - 1)),
+    ...Array.from({ length: height }, (_, y) => [values[y * width], values[(y + 1) * width - 1]]).flat(),
+  ];
+}
+
+/** Return a picture with its ink light, or null where it shows nothing. */
+function lightOnDark(picture) {
+  const { values, width, height } = picture;
+  const darkest = percentile(values, CONSTANTS.darkest_percentile);
+  if (percentile(values, CONSTANTS.lightest_percentile) - darkest < CONSTANTS.least_contrast) return null;
+  const cut = otsu(values), sides = border(picture);
+  const lightGround = sides.filter((value) => value > cut).length / sides.length > 0.5;
+  return lightGround ? { values: values.map((value) => 255 - value), width, height } : picture;
+}
+
+/** Fit a whole picture into a square of its own ground. */
+function fitPlain(picture, side) {
+  const small = scaleTo(picture, side, BILINEAR);
+  const { values } = placeInMiddle(small, side, median(border(picture)));
+  return Uint8Array.from(values, (value) => clamp(round(value), 0, 255));
+}
+
+/** Return the image side×side of a picture in bytes, and whether the picture shows nothing. */
+function prepare(picture, preprocessing, side) {
+  if (Math.max(picture.width, picture.height) > CONSTANTS.working_side) {
+    picture = scaleTo(picture, CONSTANTS.working_side, BOX);
+  }
+  const light = lightOnDark(picture);
+  const fits = picture.width === side && picture.height === side;
+  if (preprocessing === "plain") {
+    return { image: fitPlain(fits ? picture : light ?? picture, side), blank: !light };
+  }
+  const nothing = { image: new Uint8Array(side * side), blank: true };
+  if (!light) return nothing;
+  const [follows, fit] = preprocessing === "mnist" ? [followsMnist, fitMnist] : [followsEmnist, fitEmnist];
+  if (fits && follows(light)) return { image: Uint8Array.from(light.values, round), blank: false };
+  const ink = findInk(light);
+  return ink.values.some((value) => value > 0) ? { image: fit(ink, side), blank: false } : nothing;
+}
+
+/** Return the ground that a transparent picture was drawn to be seen on, from its RGBA bytes. */
+function groundOf(rgba) {
+  const seen = [];
+  for (let i = 0; i < rgba.length; i += 4) if (rgba[i + 3] > 127) seen.push(greyOf(rgba, i));
+  return seen.length && percentile(seen, 5) > 127 ? 0 : 255;
+}
+
+/** Return the grey value of the pixel at a place in RGBA bytes, with Pillow's weights. */
+function greyOf(rgba, i) {
+  return (rgba[i] * 19595 + rgba[i + 1] * 38470 + rgba[i + 2] * 7471 + 0x8000) >> 16;
+}

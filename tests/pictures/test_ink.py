@@ -1,0 +1,85 @@
+"""Finding the ink, and saying what seems wrong."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from mnist_lit.pictures import preprocessing as pictures
+from mnist_lit.pictures.ink import find_ink, light_on_dark
+
+
+def page() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Light ink, a bar of 20×60, on a ground that gets lighter from left to right."""
+    grey = np.tile(np.linspace(10, 90, 120, dtype=np.float32), (100, 1))
+    grey[20:80, 50:70] += 120
+    return grey
+
+
+def test_ink_on_an_uneven_ground() -> None:
+    ink, note = find_ink(page())
+    assert note == "" and ink.dtype == np.float32
+    expected = np.zeros((100, 120), bool)
+    expected[20:80, 50:70] = True
+    assert np.array_equal(ink > 0.5, expected) and ink.max() == 1
+
+
+@pytest.mark.parametrize("what", ["dust", "edge"])
+def test_what_is_not_the_character_is_left_out(what: str) -> None:
+    grey = page()
+    clean, _ = find_ink(grey)
+    if what == "dust":
+        grey[5:8, 5:8] = grey[90:94, 100:103] = 230
+    else:
+        grey[:, -6:] = 230
+    ink, note = find_ink(grey)
+    assert note == "" and np.array_equal(ink > 0.5, clean > 0.5)
+
+
+def test_light_on_dark_either_way() -> None:
+    grey = page()
+    light, blank = light_on_dark(255 - grey)
+    assert not blank and np.allclose(light, grey)
+    light, blank = light_on_dark(grey)
+    assert not blank and light is grey
+    assert light_on_dark(np.full((30, 40), 200, np.float32))[1]
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal", "black and white", "specks"])
+@pytest.mark.parametrize("shape", [(28, 28), (300, 200)])
+def test_noise(shape: tuple[int, int], kind: str) -> None:
+    rng = np.random.default_rng(4)
+    page = {
+        "uniform": rng.uniform(0, 255, shape),
+        "normal": rng.normal(128, 40, shape).clip(0, 255),
+        "black and white": rng.choice([0, 255], shape),
+        "specks": rng.choice([0, 255], shape, p=[0.9, 0.1]),
+    }[kind].astype(np.float32)
+    assert pictures.prepare(page).note == "no clear character"
+
+
+def test_faint_noise() -> None:
+    page = np.random.default_rng(5).normal(200, 8, (300, 200)).astype(np.float32)
+    assert pictures.prepare(page).note == "hardly any contrast"
+
+
+@pytest.mark.parametrize("preprocessing", ["mnist", "emnist"])
+def test_thin_slanting_lines_are_not_noise(preprocessing: str) -> None:
+    page = Image.new("L", (40, 40), 255)
+    ImageDraw.Draw(page).line((5, 5, 34, 34), 0)
+    ImageDraw.Draw(page).line((5, 34, 34, 5), 0)
+    picture = pictures.prepare(np.asarray(page, np.float32), preprocessing)
+    assert picture.note == "" and picture.image.max() == 255
+
+
+def test_almost_all_ink() -> None:
+    page = np.full((100, 100), 255, np.uint8)
+    page[2:-2, 2:-2] = 0
+    Image.fromarray(page).save("ink.png")
+    assert pictures.read("ink.png").note == "almost all ink"
+
+
+def test_two_characters() -> None:
+    page = np.full((100, 200), 255, np.uint8)
+    page[20:80, 30:40] = page[20:80, 150:160] = 0
+    Image.fromarray(page).save("eleven.png")
+    assert pictures.read("eleven.png").note == "more than one character?"
