@@ -322,7 +322,9 @@ class _Reading:
         weights = {}
         for spec in to.specs:
             for key, value in (spec.read() if spec.read else {}).items():
-                weights[f"{names[id(spec)]}.{key}"] = torch.from_numpy(np.ascontiguousarray(value))
+                weights[f"{names[id(spec)]}.{key}"] = torch.from_numpy(
+                    np.require(value, requirements="C")
+                )
         rows = [_row(taken, names, sizes) for taken in to.taken]
         return Model(architecture, weights, num_classes, image_size, rows, self.input_range)
 
