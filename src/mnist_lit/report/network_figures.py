@@ -131,7 +131,8 @@ def _mosaic(maps: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
 
 
 def _height(mosaic: NDArray[np.float32], width: float) -> float:
-    return min(max(width * mosaic.shape[0] / mosaic.shape[1], 0.3), TALLEST)
+    rows, columns = mosaic.shape
+    return min(max(width * rows / columns, 0.3), TALLEST)
 
 
 def feature_maps(

@@ -1,51 +1,66 @@
 """A run's figures and its report, one page that needs nothing but itself."""
 
 import base64
-import io
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from mnist_lit import evaluation
 from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.checkpoints.checkpoint import Checkpoint
+from mnist_lit.colours import STYLES, Colours
 from mnist_lit.data import datasets, sample
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import InputError, RunError
-from mnist_lit.evaluation import unbalanced
+from mnist_lit.evaluation import Answers, Evaluation, evaluate
 from mnist_lit.files import atomic_write
-from mnist_lit.network import inference
-from mnist_lit.report import figures
-from mnist_lit.runs import metrics
+from mnist_lit.network.inference import feature_maps, log_probabilities
+from mnist_lit.network.network import Network
+from mnist_lit.report import figures, history, network_figures
+from mnist_lit.report.style import png, styled
+from mnist_lit.runs import metrics, summary
 from mnist_lit.runs.metrics import COLUMNS
 from mnist_lit.runs.run import Run
 from mnist_lit.templating import template
 
-PATIENCE = 5  # of the early stopping whose saving the report tells
 LISTED = 20  # classes that are listed openly; of more, the worst are
 WORST = 10
 Rows = Sequence[Mapping[str, Any]]
+Draw = Callable[[Colours], Figure]
+
+
+class Result(NamedTuple):
+    """What a checkpoint of the run reaches on the test images."""
+
+    name: str
+    epoch: int
+    answers: Answers
+
+    @property
+    def test_accuracy(self) -> float:
+        return self.answers.accuracy
 
 
 def write(
     run: Run,
-    answers: Mapping[str, evaluation.Answers] | None = None,
+    answers: Mapping[str, Answers] | None = None,
     *,
     data: MNISTDataModule | None = None,
     style: str = "light",
 ) -> dict[str, bytes]:
     """Draw every figure of a run into its folder and write `report.html`.
 
-    What the run has not come to is left out: a run that was killed has a report of what it left.
+    A run that was stopped gets a report of what it left.
 
     Args:
         run: The run.
+        answers: The answers of its checkpoints `best` and `last` to the test images, where they are
+            known; by default the checkpoints are evaluated.
         data: Where its test images come from; by default what its configuration says.
         style: `light` or `dark`, for the PNG files. The page follows its reader.
 
@@ -57,117 +72,145 @@ def write(
     """
     rows = metrics.read(run)
     if not rows:
-        raise InputError(f"{run} has finished no epoch: there is nothing to report yet")
-    summary = json.loads(run.summary.read_text("utf-8")) if run.summary.is_file() else None
-    draw: dict[str, Callable[[figures.Style], Figure]] = {
-        "curves": lambda s: figures.curves(rows, s)
-    }
-    results: list[dict[str, Any]] = []
-    found, statistics, missing = None, None, None
-    odd: list[str] = []
-    names: list[str] = []
-    classes: list[dict[str, Any]] = []
+        raise InputError(run.folder, "has no finished epoch", "resume it first")
+    draw: dict[str, Draw] = {"curves": lambda colours: figures.curves(rows, colours)}
+    facts: dict[str, Any] = {"dataset": None, "names": [], "missing": None, "odd": []}
+    results: list[Result] = []
     chosen = run.best if run.best.is_file() else run.last
-    dataset = None
     if chosen.is_file():
         checkpoint = checkpoints.read(chosen)
+        facts |= {"dataset": checkpoint.dataset, "names": checkpoint.class_names}
         network = checkpoint.build()
-        dataset, names = checkpoint.dataset, checkpoint.class_names
-        draw["architecture"] = lambda s: figures.architecture(
-            [(l.name, l.kind, l.shape, l.parameters) for l in network.layers], s
-        )
-        first = next(iter(network.parameters())).detach().numpy()
-        draw["filters"] = lambda s: figures.filters(first, s)
+        draw |= _network_figures(network)
         try:
-            images, labels, odd = _test_images(run, chosen, data)
+            results, facts["odd"] = _results(run, checkpoint, answers or {}, data)
         except (RunError, InputError) as error:
-            missing = str(error)
-        else:
-            for path in dict.fromkeys((chosen, run.last)):
-                epoch = checkpoints.read(path).epoch + 1
-                if results and results[0]["epoch"] == epoch:
-                    continue  # the best is the last
-                other = checkpoints.read(path).build()
-                its = evaluation.Answers(
-                    images[:, 0].numpy(),
-                    labels.numpy(),
-                    inference.log_probabilities(other, images).numpy(),
-                )
-                found = found or its
-                results.append({"name": path.stem, "epoch": epoch, "test_accuracy": its.accuracy})
-                results[-1]["row"] = next((row for row in rows if row["epoch"] == epoch), None)
-            assert found is not None
-            answered = found
-            statistics = evaluation.evaluate(answered)
-            counts = statistics.confusion
-            classes = class_rows(statistics, names)
-            maps = inference.feature_maps(network, answered.images[0])
-            draw["confusion-matrix"] = lambda s: figures.confusion(counts, names, s)
-            draw["worst-errors"] = lambda s: figures.worst_errors(
-                answered.images, answered.labels, answered.probabilities, names, s
-            )
-            draw["feature-maps"] = lambda s: figures.feature_maps(answered.images[0], maps, s)
-    drawn: dict[str, dict[str, bytes]] = {name: {} for name in draw}
-    for which in figures.STYLES:
-        with figures.styled(which) as colours:
-            for name, make in tqdm(draw.items(), f"drawing, {which}", leave=False, disable=None):
-                drawn[name][which] = _png(make(colours))
+            facts["missing"] = str(error)
+    found = evaluate(results[0].answers) if results else None
+    if found:
+        draw |= _answer_figures(network, results[0].answers, found, facts["names"])
+    drawn = _drawn(draw)
     for name, pictures in drawn.items():
         with atomic_write(run.folder / "figures" / f"{name}.png") as file:
             file.write(pictures[style])
-    page = template("report.html").render(
-        run=str(run),
-        dataset=dataset,
-        sample=dataset == sample.NAME,
-        rows=rows,
-        columns=COLUMNS,
-        best=figures.best_epoch(rows),
-        parting=figures.parting(rows),
-        stopped=early_stop(rows),
-        patience=PATIENCE,
-        results=results,
-        summary=summary,
-        statistics=statistics,
-        unbalanced=unbalanced([row["images"] for row in classes]),
-        names=names,
-        classes=classes,
-        worst=worst(classes) if len(classes) > LISTED else [],
-        listed=LISTED,
-        missing=missing,
-        odd=odd,
-        n_test=len(found.labels) if found else 0,
-        config=yaml.safe_dump(run.read_config(), sort_keys=False, allow_unicode=True),
-        figures={name: _embedded(pictures) for name, pictures in drawn.items()},
-    )
-    with atomic_write(run.folder / "report.html") as file:
-        file.write(_encoded(page))
+    page = _page(run, rows, results, found, facts, drawn)
+    write_page(run.report, page)
     return {name: pictures[style] for name, pictures in drawn.items()}
 
 
+def _network_figures(network: Network) -> dict[str, Draw]:
+    draw: dict[str, Draw] = {
+        "architecture": lambda colours: network_figures.architecture(network.layers, colours)
+    }
+    if first := network_figures.first_filters(network):
+        draw["filters"] = lambda colours: network_figures.filters(first)
+    return draw
+
+
+def _answer_figures(
+    network: Network, answers: Answers, found: Evaluation, names: Sequence[str]
+) -> dict[str, Draw]:
+    draw: dict[str, Draw] = {
+        "confusion-matrix": lambda colours: figures.confusion(found.confusion, names, colours),
+        "worst-errors": lambda colours: figures.worst_errors(answers, names),
+    }
+    image = answers.images[0]
+    if maps := feature_maps(network, image):
+        draw["feature-maps"] = lambda colours: network_figures.feature_maps(image, maps)
+    return draw
+
+
+def _results(
+    run: Run, chosen: Checkpoint, known: Mapping[str, Answers], data: MNISTDataModule | None
+) -> tuple[list[Result], list[str]]:
+    """Return what the checkpoints reach, the chosen one first, and what is odd about the data.
+
+    A last epoch that is also the best has one result.
+    """
+    found: list[Result] = []
+    images, labels, odd = (
+        (None, None, list(data.dataset.odd)) if known and data else _test_images(chosen, data)
+    )
+    for path in dict.fromkeys((chosen.path, run.last)):
+        checkpoint = checkpoints.read(path)
+        if found and found[0].epoch == checkpoint.epoch + 1:
+            continue
+        answers = known.get(path.stem)
+        if answers is None:
+            if images is None or labels is None:
+                images, labels, _ = _test_images(chosen, data)
+            log = log_probabilities(checkpoint.build(), images)
+            answers = Answers(images[:, 0].numpy(), labels.numpy(), log.numpy())
+        found.append(Result(path.stem, checkpoint.epoch + 1, answers))
+    return found, odd
+
+
 def _test_images(
-    run: Run, checkpoint: Path, data: MNISTDataModule | None
+    checkpoint: Checkpoint, data: MNISTDataModule | None
 ) -> tuple[Tensor, Tensor, list[str]]:
     """Return the run's test images with their labels, and what is odd about its data."""
-    content = checkpoints.read(checkpoint)
-    dataset = content.dataset
     if data is None:
-        data = MNISTDataModule(**datasets.options_of(content))
+        data = MNISTDataModule(**datasets.options_of(checkpoint))
     data.prepare_data()
     data.setup("test")
-    if data.name != dataset:
-        raise InputError(f"the run is one of {dataset}, and {data.name} was given")
+    if data.name != checkpoint.dataset:
+        raise InputError(
+            checkpoint.path,
+            f"was trained on {checkpoint.dataset}, and {data.name} was given",
+            "give its own data",
+        )
     test, odd = data.splits["test"], list(data.dataset.odd)
-    if datasets.has_changed(data.dataset, content):
+    if datasets.has_changed(data.dataset, checkpoint):
         odd.append("it has changed since: test pictures may be among those trained on")
     return test.images, test.labels, odd
 
 
-def class_rows(statistics: evaluation.Evaluation, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return of each class its name, images, precision and recall; None is what cannot be told."""
+def _drawn(draw: Mapping[str, Draw]) -> dict[str, dict[str, bytes]]:
+    """Return each figure as a PNG file, by name and style."""
+    drawn: dict[str, dict[str, bytes]] = {name: {} for name in draw}
+    for style in STYLES:
+        with styled(style) as colours:
+            for name, make in tqdm(draw.items(), f"drawing, {style}", leave=False, disable=None):
+                drawn[name][style] = png(make(colours))
+    return drawn
+
+
+def _page(
+    run: Run,
+    rows: Rows,
+    results: Sequence[Result],
+    found: Evaluation | None,
+    facts: Mapping[str, Any],
+    drawn: Mapping[str, Mapping[str, bytes]],
+) -> str:
+    classes = class_rows(found, facts["names"]) if found else []
+    return template("report.html").render(
+        facts,
+        run=str(run),
+        sample=facts["dataset"] == sample.NAME,
+        rows=rows,
+        columns=COLUMNS,
+        best=history.best_epoch(rows),
+        parting=history.parting(rows),
+        stopped=history.early_stop(rows),
+        patience=history.PATIENCE,
+        results=results,
+        summary=summary.read(run),
+        found=found,
+        classes=classes,
+        worst=worst(classes) if len(classes) > LISTED else [],
+        listed=LISTED,
+        config=yaml.safe_dump(run.read_config(), sort_keys=False, allow_unicode=True),
+        figures={name: embedded(pictures) for name, pictures in drawn.items()},
+    )
+
+
+def class_rows(found: Evaluation, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return each class's name, images, precision and recall; None where there is no such share."""
     columns = {
-        "images": statistics.confusion.sum(1).tolist(),
-        "precision": [None if math.isnan(value) else value for value in statistics.precision],
-        "recall": [None if math.isnan(value) else value for value in statistics.recall],
+        "images": found.confusion.sum(1).tolist(),
+        "precision": [None if math.isnan(value) else value for value in found.precision],
+        "recall": [None if math.isnan(value) else value for value in found.recall],
     }
     return [
         {"name": name} | dict(zip(columns, values, strict=True))
@@ -176,44 +219,24 @@ def class_rows(statistics: evaluation.Evaluation, names: Sequence[str]) -> list[
 
 
 def worst(classes: Rows) -> Rows:
-    """Return the classes of which most was misread, at most 10: the lowest recall first.
+    """Return the classes with the lowest recall, at most 10, the lowest first.
 
-    Of classes with the same recall the larger comes first.
+    Among classes with the same recall the larger comes first.
     """
     missed = [row for row in classes if row["recall"] is not None and row["recall"] < 1]
     return sorted(missed, key=lambda row: (row["recall"], -row["images"]))[:WORST]
 
 
-def early_stop(rows: Rows) -> dict[str, Any] | None:
-    """Return where early stopping would have ended, and the epochs and seconds it would have saved.
-
-    None where it would not have, or where nothing was validated.
-    """
-    lowest, waited = math.inf, 0
-    for i, row in enumerate(rows):
-        if row["val_loss"] is None:
-            return None
-        lowest, waited = (row["val_loss"], 0) if row["val_loss"] < lowest else (lowest, waited + 1)
-        if waited == PATIENCE and rows[i + 1 :]:
-            rest = rows[i + 1 :]
-            saved = sum(later["seconds"] for later in rest)
-            return {"epoch": row["epoch"], "epochs": len(rest), "seconds": saved}
-    return None
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=figures.DPI)
-    return content.getvalue()
-
-
-def _encoded(page: str) -> bytes:
-    # A folder's name may hold bytes that are no UTF-8, and be a class's or a run's name.
-    return page.encode(errors="backslashreplace")
-
-
-def _embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
+def embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
+    """Return PNG files by style as addresses that hold them."""
     return {
         style: f"data:image/png;base64,{base64.b64encode(content).decode()}"
         for style, content in pictures.items()
     }
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page, whole or not at all."""
+    with atomic_write(path) as file:
+        # A folder's name may hold bytes that aren't UTF-8, and be a class's or a run's name.
+        file.write(page.encode(errors="backslashreplace"))
