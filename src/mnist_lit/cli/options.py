@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from mnist_lit.colours import STYLES
 from mnist_lit.errors import Argument, InputError
 
 # Arguments by the group of options that they belong to.
@@ -64,9 +65,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_style(parser: argparse.ArgumentParser) -> None:
-    """Add `--style`, the colours of figures, whose names are those of `report.figures.STYLES`."""
+    """Add `--style`, the colours of figures."""
     parser.add_argument(
-        "--style", choices=["light", "dark"], default="light", help="the colours of the figures"
+        "--style", choices=list(STYLES), default="light", help="the colours of the figures"
     )
 
 
