@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mnist_lit.errors import Argument, Words
-
 import pytest
+
+from mnist_lit.errors import Argument, Words
 
 REPOSITORY = Path(__file__).parent.parent
 

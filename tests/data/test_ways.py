@@ -51,9 +51,7 @@ def test_same_weights_by_every_way(command: Command, monkeypatch: pytest.MonkeyP
 @pytest.mark.mnist
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("preprocessing", ["plain", "mnist"])
-def test_mnist_in_folders_is_mnist(
-    command: Command, mnist_dir: Path, preprocessing: str
-) -> None:
+def test_mnist_in_folders_is_mnist(command: Command, mnist_dir: Path, preprocessing: str) -> None:
     """All 70,000 images as PNG files: the same pixels, and after an epoch the same weights."""
     found = Published("mnist", str(mnist_dir))
     names = [str(digit) for digit in range(10)]
