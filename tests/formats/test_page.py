@@ -25,78 +25,6 @@ from mnist_lit.formats import page as html
 from mnist_lit.pictures import preprocessing as pictures
 from mnist_lit.training.module import MNISTModule
 
-FILE = Path("mnist.html")
-
-
-def write(network: nn.Sequential, **values: Any) -> None:
-    assert isinstance(network, Network)
-    html.write(FILE, {"hyper_parameters": dict(MNISTModule().hparams) | values}, network)
-
-
-Opened = Callable[..., Page]
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Opened]:
-    """Open the page of the packaged weights; see at the end that it asked for nothing."""
-    said: list[str] = []
-    contexts = []
-
-    def open_page(width: int = 1280, scheme: Any = "light", **options: Any) -> Page:
-        if not FILE.exists():
-            write(checkpoints.load_network("pretrained")[0])
-        context = browser.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, **options
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: said.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(FILE.absolute().as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    address = FILE.absolute().as_uri()
-    assert [line for line in said if line != address and not line.startswith("blob:")] == []
-
-
-def answers(page: Page, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the page's probabilities for images N×28×28."""
-    found = page.evaluate(
-        """text => {
-            const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
-            return Array.from({length: bytes.length / 784}, (_, i) =>
-                run(network, bytes.subarray(784 * i, 784 * (i + 1))).probabilities);
-        }""",
-        base64.b64encode(images.tobytes()).decode(),
-    )
-    return np.array(found)
-
-
-def check_answers(page: Page, images: torch.Tensor) -> None:
-    network, _ = checkpoints.load_network("pretrained")
-    with torch.inference_mode():
-        expected = network(images / 255).exp().numpy()
-    found = answers(page, images[:, 0].numpy())
-    assert abs(found - expected).max() <= 1e-4
-    assert np.array_equal(found.argmax(1), expected.argmax(1))
-
-
-def test_answers_are_the_networks(opened: Opened) -> None:
-    images, _ = sample.load()["test"]
-    check_answers(opened(), images[::2])
-
-
-@pytest.mark.mnist
-def test_answers_to_all_test_images(opened: Opened, mnist_dir: Path) -> None:
-    images, _ = Published("mnist", str(mnist_dir)).read("test")
-    assert len(images) == 10_000
-    check_answers(opened(), images)
-
-
 RECIPES = pytest.mark.parametrize("preprocessing", pictures.PREPROCESSING)
 
 
@@ -187,15 +115,6 @@ def own_output(preprocessing: str) -> NDArray[np.uint8]:
     page.paste(0, (20, 12, 29, 64))
     page.paste(0, (29, 55, 60, 64))
     return pictures.prepare(np.asarray(page, np.float32), preprocessing).image
-
-
-def until(page: Page, condition: str) -> None:
-    """Wait for a condition; the page's policy forbids Playwright's own way, which is eval."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
-        time.sleep(0.05)
-    raise AssertionError(condition)
 
 
 def stroke(page: Page, *points: tuple[float, float]) -> None:
