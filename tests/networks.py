@@ -1,4 +1,4 @@
-"""Random networks of every kind of layer, for tests that compare one implementation with another."""
+"""Random networks of every kind of layer, for comparing one implementation with another."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,6 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
+from mnist_lit.formats.keras.layers import LAYERS
 from numpy.typing import NDArray
 
 from helpers import Command
@@ -25,7 +26,6 @@ from mnist_lit.data import sample
 from mnist_lit.data.published import Published
 from mnist_lit.errors import InputError
 from mnist_lit.formats.keras import files as files
-from mnist_lit.formats.keras.layers import LAYERS
 
 OUTPUT = Path("imported.ckpt")
 Array = NDArray[np.float32]
