@@ -33,7 +33,8 @@ def test_box(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_message_above_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.logged(), tqdm(total=10, file=sys.stderr, ascii=True, ncols=40, mininterval=0) as bar:
+    bar = tqdm(total=10, file=sys.stderr, ascii=True, ncols=40, mininterval=0)
+    with console.logged(), bar:
         bar.update(3)
         log.warning("look")
         bar.update(3)
