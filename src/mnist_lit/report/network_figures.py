@@ -132,7 +132,7 @@ def _mosaic(maps: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
 
 def _height(mosaic: NDArray[np.float32], width: float) -> float:
     rows, columns = mosaic.shape
-    return min(max(width * rows / columns, 0.3), TALLEST)
+    return float(min(max(width * rows / columns, 0.3), TALLEST))
 
 
 def feature_maps(
