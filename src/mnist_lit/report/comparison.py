@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mnist_lit.files import atomic_write
 from mnist_lit.report import figures, history
 from mnist_lit.report.contents import Contents, gather, read
 from mnist_lit.report.history import Rows
-from mnist_lit.report.report import Drawing, Pictures, draw_all, embedded, encoded
-from mnist_lit.runs.run import Run
+from mnist_lit.report.report import Drawing, Pictures, draw_all, embedded, write_page
+from mnist_lit.runs.run import Run, leaves
 from mnist_lit.templating import template
-from mnist_lit.training.resume import leaves
 
 # Settings that say where something lies or is written. Which data they led to is compared itself.
 PLACES = {
@@ -88,8 +86,7 @@ def compare(runs: Sequence[Run], output: Path) -> list[Group]:
         groups=groups,
         figure=embedded(_draw(entries)),
     )
-    with atomic_write(output) as file:
-        file.write(encoded(page))
+    write_page(output, page)
     return groups
 
 

@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -66,9 +67,7 @@ def write(
     for name, pictures in drawn.items():
         with atomic_write(run.folder / "figures" / f"{name}.png") as file:
             file.write(pictures[style])
-    page = render(contents, evaluation, drawn)
-    with atomic_write(run.report) as file:
-        file.write(encoded(page))
+    write_page(run.report, render(contents, evaluation, drawn))
     return {name: pictures[style] for name, pictures in drawn.items()}
 
 
@@ -165,10 +164,11 @@ def worst(classes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(missed, key=lambda row: (row["recall"], -row["images"]))[:WORST]
 
 
-def encoded(page: str) -> bytes:
-    """Return a page as the bytes of its file."""
-    # A folder's name may hold bytes that aren't UTF-8, and be the name of a class or a run.
-    return page.encode(errors="backslashreplace")
+def write_page(path: Path, page: str) -> None:
+    """Write a page, whole or not at all."""
+    with atomic_write(path) as file:
+        # A folder's name may hold bytes that aren't UTF-8, and be the name of a class or a run.
+        file.write(page.encode(errors="backslashreplace"))
 
 
 def embedded(pictures: Pictures) -> dict[str, str]:
