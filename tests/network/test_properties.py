@@ -84,9 +84,7 @@ def test_the_value_and_the_names_hold_everything(n: int) -> None:
         assert again.plain() == network.architecture.plain()
         names = [layer.name for layer in network.layers]
         assert len(set(names)) == len(names)
-        other = Network(
-            network.num_classes, network=again, image_size=network.image_size
-        ).double()
+        other = Network(network.num_classes, network=again, image_size=network.image_size).double()
         other.load_state_dict(network.state_dict())
         images = torch.rand(2, 1, network.image_size, network.image_size).double()
         assert torch.equal(other.eval()(images), network.eval()(images))
