@@ -7,11 +7,12 @@ import pytest
 import yaml
 
 from helpers import REPOSITORY
-from mnist_lit import environment
+from mnist_lit import Network, environment
 from mnist_lit.cli.training import CLI
 from mnist_lit.network.architecture import Architecture
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+NETWORKS = sorted((REPOSITORY / "configs" / "networks").glob("*.yaml"))
 
 
 def resolved(*args: str) -> dict[str, Any]:
@@ -52,3 +53,10 @@ def test_keras_spells_out_the_defaults() -> None:
     assert given["data"].keys() == whole["data"].keys() - elsewhere
     assert given["model"].keys() == whole["model"].keys() - {"large"} | {"dropout"}
     assert given["trainer"] == {"max_epochs": 50}
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
+def test_network_has_as_many_parameters_as_it_says(path: Path) -> None:
+    parameters = sum(part.numel() for part in Network(10, network=path).parameters())
+    comment = path.read_text().split("\n- ")[0]
+    assert comment.startswith("# ") and f"{parameters:,} parameters for 10 classes" in comment
