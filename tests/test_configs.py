@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+import small_data
 from helpers import REPOSITORY
 from mnist_lit import Network, environment
 from mnist_lit.cli.training import CLI
@@ -22,9 +23,13 @@ def resolved(*args: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_loads_and_says_what_for(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    assert lines[0].startswith("# ")
-    given, whole = yaml.safe_load(path.read_text()), resolved("--config", str(path))
+    text = path.read_text()
+    assert text.startswith("# ")
+    options = ["--config", str(path)]
+    if "--data.dataset DIR" in text:
+        small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
+        options += ["--data.dataset", "letters"]
+    given, whole = yaml.safe_load(text), resolved(*options)
     for group, options in given.items():
         for name, value in options.items():
             if name != "callbacks":
