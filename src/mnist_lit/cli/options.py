@@ -95,7 +95,7 @@ def output_file(value: str | None, suffixes: Sequence[str], option: str = "outpu
     if not value or path.is_dir():
         raise InputError(given, "is a folder", f"name a file that ends in {kinds}")
     if path.suffix not in suffixes:
-        raise InputError(given, "has another ending", f"it must be a file that ends in {kinds}")
+        raise InputError(given, "has the wrong ending", f"it must be a file that ends in {kinds}")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         # The file is replaced as a whole, so a link or a device would be lost.
         raise InputError(given, "is not a plain file", "name a file of its own")

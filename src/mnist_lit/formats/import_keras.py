@@ -1,6 +1,7 @@
 """A model of Keras's as a checkpoint."""
 
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ def import_keras(
     dataset: str | None = None,
     network: Value | None = None,
     input_range: tuple[float, float] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Imported:
     """Turn a Keras file, of any plain chain of layers, into a checkpoint.
 
@@ -55,6 +57,7 @@ def import_keras(
         input_range: The values that the network was trained on for the darkest and the brightest
             pixel, such as `(0, 255)`. Default: 0 to 1, or 0 to 255 where the model begins with a
             Rescaling of bytes.
+        data: Further arguments of `MNISTDataModule`, such as `data_dir` and `preprocessing`.
 
     Raises:
         InputError: The file is damaged or can't be taken, and the message names every layer that
@@ -63,8 +66,11 @@ def import_keras(
     model = keras.read(path, network=network, input_range=input_range)
     classes, size = model.num_classes, model.image_size
     values: dict[str, Any] = {"dataset": "mnist" if (classes, size) == (10, 28) else "unknown"}
+    data = {} if data is None else dict(data)
     if dataset is not None:
-        values = _described(path, dataset, model)
+        values = _described(path, dataset, model, data)
+    elif "preprocessing" in data:
+        values["preprocessing"] = data["preprocessing"]
     module = MNISTModule(classes, image_size=size, network=model.network.plain(), **values)
     module.network.load_state_dict(model.weights)
     content = {
@@ -78,7 +84,7 @@ def import_keras(
         "callbacks": {},
     }
     if dataset is not None:
-        data: dict[str, Any] = {"dataset": dataset}
+        data = {"dataset": dataset} | data
         if dataset not in CATALOGUE:
             data["image_size"] = size
         content["config"] = {"data": data}
@@ -86,11 +92,13 @@ def import_keras(
     return Imported(model, values["dataset"], module.hparams["class_names"], Path(output))
 
 
-def _described(path: str | Path, dataset: str, model: Model) -> dict[str, Any]:
+def _described(
+    path: str | Path, dataset: str, model: Model, data: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what a data set says of itself, having seen that it suits the model."""
-    found = datasets.find(dataset)
+    found = datasets.find(dataset, **data)
     if found.image_size != model.image_size and dataset not in CATALOGUE:
-        found = datasets.find(dataset, image_size=model.image_size)
+        found = datasets.find(dataset, **(dict(data) | {"image_size": model.image_size}))
     remedy = ("name the data that it was trained on by", Argument("dataset"))
     if len(found.class_names) != model.num_classes:
         raise InputError(

@@ -125,7 +125,7 @@ def read_conv(options: Options, to: Builder) -> None:
 
 
 def _depthwise(
-    options: Options, to: Builder, window: Window, multiplier: int, affine: Affine | None
+    to: Builder, window: Window, multiplier: int
 ) -> tuple[int, dict[str, Any], tuple[int, ...]]:
     """Return the outputs, the arguments and the kernel's shape of a depthwise convolution."""
     channels = to.map(window.last, keep_affine=True).channels
