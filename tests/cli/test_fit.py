@@ -335,11 +335,11 @@ def test_weights_start_a_new_run(command: Command) -> None:
 def test_weights_that_have_seen_the_images(command: Command) -> None:
     options = (*SHORT, EPOCHS, 1)
     out = command("fit", *options, "--weights", "pretrained").out
-    assert "pretrained was trained on mnist, which holds the sample's images" in out
+    assert "pretrained.safetensors was trained on mnist, which holds the sample's images" in out
     command("fit", *options, "--data.val_split", 0, "--name", "all")
     path = "runs/all/version_0/checkpoints/last.ckpt"
     out = command("fit", *options, "--weights", path, "--name", "tuned").out
-    assert f"{path} was trained with val_split 0.0: figures on validation images" in out
+    assert f"{path} was trained with val_split 0.0: metrics on validation images" in out
     path = path.replace("all", "mnist")
     assert "do not count" not in command("fit", *options, "--weights", path).out
 
@@ -358,7 +358,7 @@ def test_weights_of_other_classes(tmp_path: Path) -> None:
     import lightning.pytorch as pl
 
     from mnist_lit import MNISTModule
-    from mnist_lit.cli.fit import start_from
+    from mnist_lit.training.weights import start_from
 
     two = MNISTModule(num_classes=2)
     trainer = pl.Trainer(logger=False, enable_checkpointing=False)
@@ -366,7 +366,7 @@ def test_weights_of_other_classes(tmp_path: Path) -> None:
     trainer.save_checkpoint("two.ckpt")
     module = MNISTModule()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    start_from(module, "two.ckpt")
+    assert start_from(module, "two.ckpt") == ["dense2"]
     for name, value in module.state_dict().items():
         expected = before[name] if "dense2" in name else two.state_dict()[name]
         assert torch.equal(value, expected), name

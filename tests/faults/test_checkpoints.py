@@ -212,20 +212,20 @@ def test_checkpoint_of_another_project() -> None:
 @pytest.mark.parametrize(
     "part, value, words",
     [
-        ("hyper_parameters", {"num_classes": 3}, "num_classes 3 must be"),
+        ("hyper_parameters", {"num_classes": 3}, "3 classes are named"),
         (
             "hyper_parameters",
             {"num_classes": 2, "class_names": ["no", "yes"]},
-            "size mismatch for network.dense2",
+            "size mismatch for dense2",
         ),
         ("hyper_parameters", {"class_names": 10}, "int"),
-        ("state_dict", {3: torch.ones(1)}, "int"),
+        ("state_dict", {3: torch.ones(1)}, "no names"),
         ("hyper_parameters", {"width": 3}, "width"),
         ("hyper_parameters", {"lr": "fast"}, "str"),
-        ("hyper_parameters", {"preprocessing": "x"}, "preprocessing x is none of mnist"),
+        ("hyper_parameters", {"preprocessing": "x"}, "no preprocessing 'x'"),
         ("hyper_parameters", {"dropout": 1.0}, "dropout"),
-        ("state_dict", {"network.conv4.weight": torch.ones(1)}, "network.conv4.weight"),
-        ("state_dict", {"network.conv1.weight": torch.ones(1)}, "network.conv1.weight"),
+        ("state_dict", {"network.conv4.weight": torch.ones(1)}, "conv4.weight"),
+        ("state_dict", {"network.conv1.weight": torch.ones(1)}, "conv1.wei"),
     ],
 )
 def test_checkpoint_of_another_network(
@@ -234,7 +234,6 @@ def test_checkpoint_of_another_network(
     checkpoint = loaded(good)
     checkpoint[part].update(value)
     PATH.write_bytes(saved(checkpoint))
-    checkpoints.read(PATH)
     message = refusal(read=load_checkpoint)
     assert "is a checkpoint of another network " in message
     assert words in message

@@ -129,6 +129,8 @@ def _described(path: Path, content: dict[str, Any]) -> Checkpoint:
     names, preprocessing = values["class_names"], values["preprocessing"]
     if len(names) != values["num_classes"] or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{values['num_classes']} classes are named {names}")
+    if not all(isinstance(name, str) for name in content["state_dict"]):
+        raise ValueError("its weights have no names")
     if preprocessing not in PREPROCESSING:
         raise ValueError(f"there is no preprocessing {preprocessing!r}")
     network = Architecture.of(values["network"], dropout=values.get("dropout"))

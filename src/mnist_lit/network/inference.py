@@ -14,8 +14,10 @@ UNSURE = 0.6  # an answer with a lower probability is in doubt
 
 
 def to_input(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return uint8 images N×1×H×W as a network takes them: in [0, 1], laid out channels-last."""
-    assert images.dtype == torch.uint8
+    """Return images N×1×H×W of 0 to 255 as a network takes them: in [0, 1], channels-last.
+
+    Augmented images, which are float32 already, may be scaled in place.
+    """
     return images.to(dtype, memory_format=torch.channels_last).div_(255)
 
 

@@ -90,7 +90,7 @@ class Network(nn.Sequential):
         """
         values = images
         for name in self._order:
-            values = self._modules[name](values)  # type: ignore[misc]
+            values = self._modules[name](values)
         return values
 
 
@@ -197,9 +197,10 @@ def _run(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
     thousand modules at the first use, which takes a second.
     """
     tensors = itertools.chain(module.named_parameters(), module.named_buffers())
-    zeros = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in tensors}
+    zeros = {name: torch.zeros((), device="cpu").expand(tensor.shape) for name, tensor in tensors}
+    nothing = torch.empty(0, *shape, device="cpu")
     with torch.no_grad():
-        output = torch.func.functional_call(module.eval(), zeros, (torch.empty(0, *shape),))
+        output = torch.func.functional_call(module.eval(), zeros, (nothing,))
     return tuple(output.shape[1:])
 
 

@@ -283,11 +283,9 @@ def load_checkpoint(path: str | Path) -> MNISTModule:
         InputError: The file isn't a whole checkpoint, or is one of another network.
     """
     checkpoint = checkpoints.read(path)
-    known = MNISTModule.__init__.__annotations__
-    values = {k: v for k, v in checkpoint.hyper_parameters.items() if k in known}
     try:
-        module = MNISTModule(**values)
+        module = MNISTModule(**checkpoint.hyper_parameters)
         module.network.load_state_dict(checkpoint.weights)
-    except (InputError, RuntimeError, TypeError) as error:
+    except Exception as error:  # malformed values can make this raise anything
         raise checkpoints.another_network(path, error) from error
     return module.eval()
