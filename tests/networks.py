@@ -108,7 +108,7 @@ def networks(draw: Draw, *, least_side: int = 8, most_side: int = 40) -> Network
         layers.append({kind: arguments})
         shape = after
 
-    for _ in range(draw(st.integers(0, 7))):
+    for _ in range(draw(st.integers(1, 8))):
         add(draw(st.sampled_from(["Conv2d", *ON_MAPS, *ACTIVATIONS])))
     if draw(st.integers(0, 3)) == 0:
         add(draw(st.sampled_from(GLOBAL_POOLS)))
