@@ -48,14 +48,15 @@ lock: .venv/installed-dev
 # Each mark is written last: an install that was cut short is repeated.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	@echo "Installing PyTorch, Lightning and what else fit needs into .venv (on Linux 5 GB, since PyTorch brings CUDA)."
-	@echo "It takes MINUTES, once."
+	@echo "Installing what fit needs into .venv: PyTorch, Lightning, Matplotlib and so on. This takes some"
+	@echo "minutes the first time, and 6 GB of disk on Linux, where PyTorch comes with CUDA."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) --editable .
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	@echo "Installing the tools for tests: pytest, mypy, Keras, ONNX Runtime, Playwright, Jupyter. It takes MINUTES, once."
+	@echo "Installing what the tests need into .venv: pytest, mypy, Keras, ONNX Runtime, Playwright, Jupyter"
+	@echo "and so on. This takes about half a minute the first time, and 500 MB of disk."
 	@# pip of Python 3.11 to 3.13 is too old for --group.
 	$(PIP) pip
 	$(PIP) --group dev --editable ".[export]"

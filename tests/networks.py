@@ -1,158 +1,135 @@
-"""Random networks for property tests: every kind of layer, every option."""
+"""Random networks of every kind of layer, for comparing one implementation with another."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from torch import nn
 
-ACTIVATIONS: dict[str, st.SearchStrategy[Any]] = {
-    "ReLU": st.just({}),
-    "ReLU6": st.just({}),
-    "LeakyReLU": st.fixed_dictionaries({}, optional={"negative_slope": st.sampled_from([0.2, -0.5])}),
-    "PReLU": st.just({}),  # with a slope for each channel: see `_activation`
-    "ELU": st.fixed_dictionaries({}, optional={"alpha": st.sampled_from([0.5, -0.5])}),
-    "SELU": st.just({}),
-    "GELU": st.fixed_dictionaries({}, optional={"approximate": st.sampled_from(["none", "tanh"])}),
-    "SiLU": st.just({}),
-    "Tanh": st.just({}),
-    "Sigmoid": st.just({}),
-    "Hardsigmoid": st.just({}),
-    "Softplus": st.just({}),
-    "Softsign": st.just({}),
-}
-NORM = st.fixed_dictionaries(
-    {},
-    optional={
-        "eps": st.sampled_from([1e-3, 1e-2]),
-        "momentum": st.sampled_from([0.01, 0.5]),
-        "affine": st.booleans(),
-    },
-)
+from mnist_lit.network.layers import KINDS, build
+from mnist_lit.network.network import Network
+
+Shape = tuple[int, ...]
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+ACTIVATIONS = [name for name, kind in KINDS.items() if kind.pointwise]
+ON_MAPS = [
+    "Conv2d", "MaxPool2d", "AvgPool2d", "BatchNorm2d", "ZeroPad2d", "Dropout", "Dropout2d",
+]  # fmt: skip
+ON_VECTORS = ["Linear", "BatchNorm1d", "Dropout"]
+GLOBAL_POOLS = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d"]
+# For one image; the many parameters of a wide layer would test nothing more.
+MOST_CHANNELS, MOST_SIDE = 12, 48
 
 
-class Example(NamedTuple):
-    """A network's plain value and the data that it is for."""
-
-    value: Any
-    num_classes: int
-    image_size: int
+def _size(draw: Draw, least: int, most: int) -> Any:
+    """Draw a size, or one for height and one for width."""
+    sizes = st.integers(least, max(least, most))
+    return draw(sizes | st.lists(sizes, min_size=2, max_size=2))
 
 
-def sizes(least: int, most: int) -> st.SearchStrategy[Any]:
-    one = st.integers(least, most)
-    return one | st.lists(one, min_size=2, max_size=2)
-
-
-def _activation(draw: st.DrawFn, channels: int) -> dict[str, Any]:
-    kind = draw(st.sampled_from(sorted(ACTIVATIONS)))
-    arguments = draw(ACTIVATIONS[kind])
-    if kind == "PReLU":
-        arguments = draw(st.sampled_from([{}, {"num_parameters": 1}, {"num_parameters": channels}]))
-    return {kind: arguments}
-
-
-def _convolution(draw: st.DrawFn, channels: int) -> dict[str, Any]:
-    groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
-    optional = {
-        "stride": sizes(1, 2),
-        "padding": sizes(0, 2),
-        "dilation": sizes(1, 2),
-        "groups": st.just(groups),
-        "bias": st.booleans(),
-    }
-    arguments = draw(st.fixed_dictionaries({"kernel_size": sizes(1, 4)}, optional=optional))
-    out = draw(st.integers(1, max(1, 6 // groups))) * arguments.get("groups", 1)
-    return {"Conv2d": {"out_channels": out} | arguments}
-
-
-def _pool(draw: st.DrawFn, kind: str) -> dict[str, Any]:
-    optional: dict[str, Any] = {"stride": sizes(1, 3), "ceil_mode": st.booleans()}
-    if kind == "AvgPool2d":
-        optional["count_include_pad"] = st.booleans()
-    arguments = draw(st.fixed_dictionaries({"kernel_size": sizes(2, 3)}, optional=optional))
-    if draw(st.booleans()):
-        arguments["padding"] = draw(sizes(0, 1))
-    return {kind: arguments}
-
-
-def _on_map(draw: st.DrawFn, channels: int) -> list[dict[str, Any]]:
-    """Draw one layer, or a pair of activation and max pool, whose order is derived."""
-    # Convolutions, pools and activations most often: the crop, too, is about them.
-    group = draw(st.sampled_from(["convolution", "convolution", "pool", "pair", "pair", "other"]))
-    if group == "convolution":
-        return [_convolution(draw, channels)]
-    if group == "pool":
-        return [_pool(draw, draw(st.sampled_from(["MaxPool2d", "AvgPool2d"])))]
-    if group == "pair":
-        return [_activation(draw, channels), _pool(draw, "MaxPool2d")]
-    border = st.lists(st.integers(0, 2), min_size=4, max_size=4) | st.integers(0, 2)
-    others = (
-        st.fixed_dictionaries({"BatchNorm2d": NORM})
-        | st.fixed_dictionaries({"ZeroPad2d": border})
-        | st.sampled_from([{"Dropout": 0.3}, {"Dropout2d": 0.3}])
+def _convolution(draw: Draw, shape: Shape) -> dict[str, Any]:
+    channels, side = shape[0], min(shape[1:])
+    padding, dilation = (
+        draw(st.sampled_from([0, 0, 1, 2, [1, 2]])),
+        draw(st.sampled_from([1, 1, 2])),
     )
-    return [draw(others)]
+    groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+    return {
+        "out_channels": groups * draw(st.integers(1, max(MOST_CHANNELS // groups, 1))),
+        "kernel_size": _size(draw, 1, min(5, (side - 1) // dilation + 1)),
+        "stride": _size(draw, 1, 3),
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "bias": draw(st.booleans()),
+    }
 
 
-def _on_vector(draw: st.DrawFn, size: int) -> dict[str, Any]:
-    group = draw(st.sampled_from(["dense", "activation", "norm", "dropout"]))
-    if group == "dense":
-        width = draw(st.integers(1, 6))
-        return {"Linear": {"out_features": width} | draw(st.sampled_from([{}, {"bias": False}]))}
-    if group == "activation":
-        return _activation(draw, size)
-    return {"BatchNorm1d": draw(NORM)} if group == "norm" else {"Dropout": {}}
+def _pool(draw: Draw, shape: Shape) -> dict[str, Any]:
+    kernel = _size(draw, 1, min(4, *shape[1:]))
+    smallest = min(kernel) if isinstance(kernel, list) else kernel
+    values = {
+        "kernel_size": kernel,
+        "padding": draw(st.integers(0, smallest // 2)),
+        "ceil_mode": draw(st.booleans()),
+    }
+    return values | ({"stride": _size(draw, 1, 3)} if draw(st.booleans()) else {})
 
 
-def module(item: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    """Return one layer as torch makes it, for an input of `shape` without the batch."""
-    ((kind, given),) = item.items()
-    first = {"MaxPool2d": "kernel_size", "Dropout": "p", "Dropout2d": "p", "ZeroPad2d": "padding"}
-    values = dict(given) if isinstance(given, dict) else {first[kind]: given}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    ahead = () if kind not in ("Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d") else (shape[0],)
-    made: nn.Module = getattr(nn, kind)(*ahead, **values)
-    return made
+def _arguments(draw: Draw, kind: str, shape: Shape) -> dict[str, Any]:
+    slope = st.floats(-0.5, 1.5, width=16)
+    if kind == "Conv2d":
+        return _convolution(draw, shape)
+    if kind == "MaxPool2d":
+        return _pool(draw, shape)
+    if kind == "AvgPool2d":
+        return _pool(draw, shape) | {"count_include_pad": draw(st.booleans())}
+    if kind.startswith("BatchNorm"):
+        return {"eps": draw(st.sampled_from([1e-5, 1e-3, 0.1])), "affine": draw(st.booleans())}
+    if kind == "ZeroPad2d":
+        width = st.integers(0, 3)
+        return {"padding": draw(width | st.lists(width, min_size=4, max_size=4))}
+    if kind in GLOBAL_POOLS:
+        return {"output_size": 1}
+    if kind == "Linear":
+        return {"out_features": draw(st.integers(1, 20)), "bias": draw(st.booleans())}
+    if kind == "LeakyReLU":
+        return {"negative_slope": draw(slope)}
+    if kind == "PReLU":
+        return {"num_parameters": draw(st.sampled_from([1, shape[0]]))}
+    if kind == "ELU":
+        return {"alpha": draw(slope)}
+    return {"approximate": draw(st.sampled_from(["none", "tanh"]))} if kind == "GELU" else {}
 
 
-def after(item: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape of a layer's output, or None where the input is too small for it."""
-    try:
-        with torch.no_grad():
-            return tuple(module(item, shape).eval()(torch.zeros(1, *shape)).shape[1:])
-    except RuntimeError:
-        return None
+def _shape(kind: str, arguments: dict[str, Any], shape: Shape) -> Shape:
+    # As YAML gives pairs; torch takes them as tuples.
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in arguments.items()}
+    with torch.device("meta"):
+        module = build(kind, given, shape, 2).eval()
+        return tuple(module(torch.empty(1, *shape)).shape[1:])
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Example:
-    """Draw a network that fits its data."""
-    image_size, num_classes = draw(st.integers(8, 40)), draw(st.integers(2, 11))
-    layers: list[Any] = []
-    shape: tuple[int, ...] = (1, image_size, image_size)
+def networks(draw: Draw, *, least_side: int = 8, most_side: int = 40) -> Network:
+    """Draw a network whose weights and batch-norm statistics are random too."""
+    shape: Shape = (1, *[draw(st.integers(least_side, most_side))] * 2)
+    image_size = shape[1]
+    layers: list[dict[str, Any]] = []
 
-    def add(item: dict[str, Any]) -> None:
+    def add(kind: str) -> None:
         nonlocal shape
-        if (output := after(item, shape)) is not None:
-            layers.append(item)
-            shape = output
+        arguments = _arguments(draw, kind, shape)
+        after = _shape(kind, arguments, shape)
+        if after[1:] and max(after[1:]) > MOST_SIDE:
+            return
+        layers.append({kind: arguments})
+        shape = after
 
     for _ in range(draw(st.integers(0, 7))):
-        for item in _on_map(draw, shape[0]):
-            add(item)
-    ends_with_convolution = draw(st.booleans())
-    if ends_with_convolution:
-        add({"Conv2d": {"out_channels": num_classes, "kernel_size": 1}})
-    if ends_with_convolution or draw(st.booleans()):
-        if draw(st.booleans()):
-            add(_activation(draw, shape[0]))
-        add({draw(st.sampled_from(["AdaptiveAvgPool2d", "AdaptiveMaxPool2d"])): {"output_size": 1}})
-    add({"Flatten": {}})
-    if not ends_with_convolution:
-        for _ in range(draw(st.integers(0, 3))):
-            add(_on_vector(draw, shape[0]))
-        layers.append(draw(st.sampled_from(["Linear", {"Linear": num_classes}, {"Linear": None}])))
-    layers += draw(st.sampled_from([[], ["Softmax"], ["LogSoftmax"]]))
-    inits = [{"init": init, "layers": layers} for init in ("keras", "torch")]
-    return Example(draw(st.sampled_from([layers, *inits])), num_classes, image_size)
+        add(draw(st.sampled_from(["Conv2d", *ON_MAPS, *ACTIVATIONS])))
+    if draw(st.integers(0, 3)) == 0:
+        add(draw(st.sampled_from(GLOBAL_POOLS)))
+    add("Flatten")
+    for _ in range(draw(st.integers(0, 3))):
+        add(draw(st.sampled_from(["Linear", *ON_VECTORS, *ACTIVATIONS])))
+    layers.append({"Linear": {"bias": draw(st.booleans())}})
+    network = Network(draw(st.integers(2, 12)), network=layers, image_size=image_size)
+    randomise(network, draw(st.integers(0, 2**32 - 1)))
+    return network.eval()
+
+
+def randomise(network: nn.Module, seed: int) -> None:
+    """Give every weight and statistic a random value, of a size that keeps values near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if not value.is_floating_point():
+                value.fill_(seed % 1000)
+            elif name.endswith("running_var"):
+                value.uniform_(0.5, 2, generator=generator)
+            else:
+                inputs = value[0].numel() if value.ndim > 1 else 4
+                value.normal_(0, 1.5 / inputs**0.5, generator=generator)

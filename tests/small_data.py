@@ -1,5 +1,6 @@
 """Small data sets of real digits, re-labelled and written in the ways that people have them."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from mnist_lit.data import sample
 from mnist_lit.data.catalogue import CATALOGUE, Publication
@@ -88,3 +90,30 @@ def drawn(image: NDArray[np.uint8], rng: np.random.Generator, scale: int = 5) ->
     page = Image.new("L", (large.width + left + right, large.height + top + bottom), 255)
     page.paste(large, (left, top))
     return page
+
+
+def rows(split: tuple[Tensor, Tensor]) -> set[tuple[bytes, int]]:
+    """Return the images and labels of a split, as `written` does."""
+    images, labels = split
+    return written((images[:, 0].numpy(), labels.numpy()))
+
+
+def written(part: Part) -> set[tuple[bytes, int]]:
+    return {(image.tobytes(), int(label)) for image, label in zip(*part, strict=True)}
+
+
+class Terminal(io.StringIO):
+    """Stands in for stderr as a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """Return what stays on the screen, of text whose only movements are CR and LF."""
+        screen = []
+        for line in self.getvalue().split("\n"):
+            shown = ""
+            for part in line.split("\r"):
+                shown = part + shown[len(part) :]
+            screen.append(shown.rstrip())
+        return [line for line in screen if line]

@@ -1,4 +1,4 @@
-"""The recipes in `configs/`: each says what it is for, loads, and is what it says."""
+"""The configs in `configs/`: each says what it is for, loads, and sets what it names."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import yaml
 from helpers import REPOSITORY
 from mnist_lit import environment
 from mnist_lit.cli.training import CLI
+from mnist_lit.network.architecture import Architecture
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
@@ -36,10 +37,18 @@ def test_all_are_there() -> None:
 
 def test_keras_spells_out_the_defaults() -> None:
     path = REPOSITORY / "configs" / "keras.yaml"
-    assert resolved("--config", str(path)) == resolved()
-    # Every value that is the notebook's: nothing of data and model goes without saying.
-    given, whole = yaml.safe_load(path.read_text()), resolved()
-    elsewhere = {"data_dir", "source", "preprocessing", "strict"}
+    given, whole, defaults = (
+        yaml.safe_load(path.read_text()),
+        resolved("--config", str(path)),
+        resolved(),
+    )
+    # By default a network has the dropout of its description, which the notebook's config names.
+    rate = whole["model"].pop("dropout")
+    assert defaults["model"].pop("dropout") is None
+    assert Architecture.of("notebook", dropout=rate) == Architecture.of("notebook")
+    assert whole == defaults
+    # It names every value of data and model that the notebook fixes.
+    elsewhere = {"data_dir", "source", "preprocessing", "image_size", "strict"}
     assert given["data"].keys() == whole["data"].keys() - elsewhere
-    assert given["model"].keys() == whole["model"].keys()
+    assert given["model"].keys() == whole["model"].keys() - {"large"} | {"dropout"}
     assert given["trainer"] == {"max_epochs": 50}

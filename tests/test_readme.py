@@ -119,3 +119,13 @@ def test_commands_of_datasets(command: Command, monkeypatch: pytest.MonkeyPatch)
 def test_links_lead_somewhere(text: str, folder: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (REPOSITORY / folder / target).exists(), target
+
+
+def test_faults_are_tested() -> None:
+    text = (REPOSITORY / "docs" / "faults.md").read_text("utf-8")
+    missing = []
+    for file, name in re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", text):
+        path = REPOSITORY / "tests" / file
+        if not path.is_file() or (name and f"def {name}(" not in path.read_text("utf-8")):
+            missing.append(f"{file}::{name}" if name else file)
+    assert not missing, "docs/faults.md names tests that aren't there:\n" + "\n".join(missing)

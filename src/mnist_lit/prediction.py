@@ -12,13 +12,12 @@ import torch
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.errors import Argument, InputError
-from mnist_lit.network.inference import probabilities
+from mnist_lit.network.inference import UNSURE, probabilities
 from mnist_lit.pictures import preprocessing as pictures
 from mnist_lit.pictures.decoding import SUFFIXES
 from mnist_lit.pictures.preprocessing import Picture
 
 BATCH = 256  # pictures that are held in memory at once
-UNSURE = 0.6  # a lower probability is noted
 
 
 class Prediction(NamedTuple):

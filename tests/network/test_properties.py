@@ -13,7 +13,7 @@ from torch.nn import functional
 from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.inference import feature_maps
 from mnist_lit.network.network import Network
-from networks import Example, networks
+from networks import networks
 
 SLOW = pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
 many = pytest.mark.parametrize("n", [30, SLOW])
@@ -29,17 +29,6 @@ def check(n: int, test: object) -> None:
     settings(given(networks())(test))()  # type: ignore[operator]
 
 
-def build(example: Example) -> Network:
-    value, num_classes, image_size = example
-    torch.manual_seed(0)
-    network = Network(num_classes, network=value, image_size=image_size)
-    # Keras's zero biases and slopes would hide what a wrong order does.
-    for parameter in network.parameters():
-        if parameter.ndim == 1:
-            nn.init.uniform_(parameter, 0.1, 0.6)
-    return network.double()
-
-
 def outcome(network: nn.Module, images: Tensor, num_classes: int) -> Iterator[Tensor]:
     """Return answers, gradients and buffers of one step; dropout draws the same each time."""
     torch.manual_seed(2)
@@ -53,16 +42,16 @@ def outcome(network: nn.Module, images: Tensor, num_classes: int) -> Iterator[Te
 
 @many
 def test_crop_and_order_change_neither_answers_nor_gradients(n: int) -> None:
-    def test(example: Example) -> None:
-        network = build(example)
-        images = torch.rand(4, 1, example.image_size, example.image_size).double()
+    def test(network: Network) -> None:
+        network = network.double()
+        images = torch.rand(4, 1, network.image_size, network.image_size).double()
         cropped = images[..., : network.side, : network.side]
         for training in (False, True):
             network.train(training)
             plain = nn.Sequential(*copy.deepcopy(network).children()).train(training)
-            expected = list(outcome(plain, images, example.num_classes))
+            expected = list(outcome(plain, images, network.num_classes))
             for given_images in (images, cropped):
-                own = outcome(copy.deepcopy(network), given_images, example.num_classes)
+                own = outcome(copy.deepcopy(network), given_images, network.num_classes)
                 for found, wanted in zip(own, expected, strict=True):
                     # In float64, where batch norms of nearly constant maps lose some digits.
                     scale = float(wanted.abs().max()) + 1 if wanted.numel() else 1
@@ -73,9 +62,9 @@ def test_crop_and_order_change_neither_answers_nor_gradients(n: int) -> None:
 
 @many
 def test_shapes_are_those_of_a_pass(n: int) -> None:
-    def test(example: Example) -> None:
-        network = build(example).eval()
-        values = torch.zeros(2, 1, example.image_size, example.image_size).double()
+    def test(network: Network) -> None:
+        network = network.double()
+        values = torch.zeros(2, 1, network.image_size, network.image_size).double()
         for layer, (name, module) in zip(network.layers, network.named_children(), strict=True):
             assert layer.input_shape == values.shape[1:]
             values = module(values)
@@ -88,18 +77,18 @@ def test_shapes_are_those_of_a_pass(n: int) -> None:
 
 @many
 def test_the_value_and_the_names_hold_everything(n: int) -> None:
-    def test(example: Example) -> None:
-        network = build(example)
+    def test(network: Network) -> None:
+        network = network.double()
         again = Architecture.of(network.architecture.plain())
         assert again == network.architecture
         assert again.plain() == network.architecture.plain()
         names = [layer.name for layer in network.layers]
         assert len(set(names)) == len(names)
         other = Network(
-            example.num_classes, network=again, image_size=example.image_size
+            network.num_classes, network=again, image_size=network.image_size
         ).double()
         other.load_state_dict(network.state_dict())
-        images = torch.rand(2, 1, example.image_size, example.image_size).double()
+        images = torch.rand(2, 1, network.image_size, network.image_size).double()
         assert torch.equal(other.eval()(images), network.eval()(images))
 
     check(n, test)
@@ -107,9 +96,8 @@ def test_the_value_and_the_names_hold_everything(n: int) -> None:
 
 @many
 def test_every_convolution_has_feature_maps(n: int) -> None:
-    def test(example: Example) -> None:
-        network = build(example).float().eval()
-        image = torch.randint(256, (example.image_size,) * 2, dtype=torch.uint8).numpy()
+    def test(network: Network) -> None:
+        image = torch.randint(256, (network.image_size,) * 2, dtype=torch.uint8).numpy()
         maps = feature_maps(network, image)
         convolutions = {layer.name: layer for layer in network.layers if layer.kind == "Conv2d"}
         assert maps.keys() == convolutions.keys()

@@ -1,21 +1,31 @@
 """`import-keras`: a Keras model as a checkpoint."""
 
 import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from mnist_lit import environment
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import Checkpoint
-from mnist_lit.cli import options
+from mnist_lit.cli import console, options
 from mnist_lit.cli.parser import Parser
 from mnist_lit.data import datasets, sample
 from mnist_lit.data.published import Published
-from mnist_lit.errors import InputError, printable
+from mnist_lit.errors import Failure, InputError, printable
 from mnist_lit.evaluation import Answers
-from mnist_lit.formats.import_keras import Imported, import_keras
+from mnist_lit.formats.import_keras import import_keras
+from mnist_lit.formats.keras.model import Model
 from mnist_lit.network.inference import log_probabilities
 
 LOW = 0.5  # an accuracy below this has a cause that the file does not show
+# By the range of pixels that a model may have been trained on.
+CAUSES = {
+    (0.0, 255.0): "pixels of 0 to 255?",
+    (-1.0, 1.0): "pixels of -1 to 1?",
+    (1.0, 0.0): "dark ink on a light ground?",
+    (255.0, 0.0): "dark ink, pixels of 0 to 255?",
+}
 
 
 def command(args: list[str]) -> int:
@@ -27,28 +37,25 @@ def command(args: list[str]) -> int:
         raise InputError("--output", "is missing", "name the checkpoint to write, FILE.ckpt")
     output = options.output_file(given.output, (".ckpt",))
     data = parser.given_data(args)
-    network = given.model.network
-    low, high = given.input_range
     imported = import_keras(
         given.file,
         output,
         dataset=data.get("dataset"),
-        data_dir=data.get("data_dir"),
-        network=network,
-        input_range=(low, high),
+        network=given.model.network,
+        input_range=tuple(given.input_range) if given.input_range else None,
+        data={name: value for name, value in data.items() if name != "dataset"},
     )
     print(printable(f"{given.file} -> {output}"))
-    _print_layers(imported)
-    checkpoint = checkpoints.read(output)
-    _print_accuracy(checkpoint, data, (low, high))
+    _print_layers(imported.model)
+    _print_accuracy(output, data, imported.model.input_range)
     if "dataset" not in data:
         print(
             printable(
-                f"taken to be of {checkpoint.dataset} data: --data.dataset says otherwise, "
+                f"taken to be of {imported.dataset} data: --data.dataset says otherwise, "
                 "and names its classes"
             )
         )
-    where = " --data.dataset DATA" if checkpoint.dataset == "unknown" else ""
+    where = " --data.dataset DATA" if imported.dataset == "unknown" else ""
     print(
         printable(f"next  python -m mnist_lit test --ckpt_path {shlex.quote(str(output))}{where}")
     )
@@ -65,9 +72,9 @@ def _parser() -> Parser:
         "--input_range",
         nargs=2,
         type=float,
-        default=[0.0, 1.0],
         metavar=("LOW", "HIGH"),
-        help="the values of black and white pixels that the model was trained on",
+        help="the values that the model was trained on for the darkest and the brightest pixel "
+        "(default: 0 1, or as the file's own Rescaling says)",
     )
     parser.add_argument(
         "--model.network",
@@ -78,35 +85,38 @@ def _parser() -> Parser:
     return parser
 
 
-def _print_layers(imported: Imported) -> None:
-    """Print the file's layers beside those of the network."""
+def _print_layers(model: Model) -> None:
+    """Print Keras's layers beside what became of them."""
+    lines = [("in Keras", "here", "parameters", "")]
+    for row in model.rows:
+        ours = ", ".join(row.ours) or "-"
+        lines.append((f"{row.name} ({row.kind})", ours, f"{row.parameters:,}", row.note))
+    lines.append(("total", "", f"{sum(row.parameters for row in model.rows):,}", ""))
+    widths = [max(len(printable(line[i])) for line in lines) for i in range(2)]
+    for theirs, ours, parameters, note in lines:
+        start = f"{printable(theirs):<{widths[0]}}  {ours:<{widths[1]}}  {parameters:>10}"
+        print(f"{start}  {printable(note)}".rstrip())
 
 
-def _print_accuracy(
-    checkpoint: Checkpoint, data: dict[str, Any], input_range: tuple[float, float]
-) -> None:
+def _print_accuracy(path: Path, data: dict[str, Any], input_range: tuple[float, float]) -> None:
     """Print the accuracy on test images that are at hand, and what may be wrong with a low one."""
-    found = _test_answers(checkpoint, data)
+    try:
+        found = _test_answers(checkpoints.read(path), data)
+    except Failure as error:
+        console.show(f"warning: no accuracy: {error.line(options.spell)}", sys.stderr)
+        return
     if found is None:
         return
     name, answers = found
-    print(
-        printable(
-            f"accuracy {answers.accuracy:.4f} on {len(answers.labels):,} test images of {name}"
-        )
-    )
+    n = f"{len(answers.labels):,}"
+    print(printable(f"accuracy {answers.accuracy:.4f} on {n} test images of {name}"))
     if answers.accuracy >= LOW:
         return
-    causes = {
-        (0.0, 255.0): "trained on pixels of 0 to 255",
-        (1.0, 0.0): "trained on dark ink on a light ground",
-        (255.0, 0.0): "trained on both",
-    }
     print("that is low; likely causes, and the option that tries each:")
-    for (low, high), cause in causes.items():
+    for (low, high), cause in CAUSES.items():
         if (low, high) != input_range:
-            print(f"  {cause + '?':<42}--input_range {low:g} {high:g}")
-    print(f"  {'trained on other data?':<42}--data.dataset DATA")
+            print(f"  {cause:<38}--input_range {low:g} {high:g}")
+    print(f"  {'other data, or other classes?':<38}--data.dataset DATA")
 
 
 def _test_answers(checkpoint: Checkpoint, data: dict[str, Any]) -> tuple[str, Answers] | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from mnist_lit.colours import STYLES
 from mnist_lit.errors import Argument, InputError
 
 # Arguments by the group of options that they belong to.
@@ -64,9 +65,9 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_style(parser: argparse.ArgumentParser) -> None:
-    """Add `--style`, the colours of figures, whose names are those of `report.figures.STYLES`."""
+    """Add `--style`, the colours of figures."""
     parser.add_argument(
-        "--style", choices=["light", "dark"], default="light", help="the colours of the figures"
+        "--style", choices=list(STYLES), default="light", help="the colours of the figures"
     )
 
 
@@ -94,7 +95,7 @@ def output_file(value: str | None, suffixes: Sequence[str], option: str = "outpu
     if not value or path.is_dir():
         raise InputError(given, "is a folder", f"name a file that ends in {kinds}")
     if path.suffix not in suffixes:
-        raise InputError(given, "has another ending", f"it must be a file that ends in {kinds}")
+        raise InputError(given, "has the wrong ending", f"it must be a file that ends in {kinds}")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         # The file is replaced as a whole, so a link or a device would be lost.
         raise InputError(given, "is not a plain file", "name a file of its own")

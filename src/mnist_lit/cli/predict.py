@@ -135,8 +135,9 @@ def _write(path: Path, table: Sequence[Prediction]) -> None:
 def _draw(
     path: Path, shown: Sequence[tuple[Prediction, Picture]], class_names: Sequence[str]
 ) -> None:
-    from mnist_lit.report import figures
+    from mnist_lit.report import figures  # with matplotlib, which takes a second
     from mnist_lit.report import labels as lettering
+    from mnist_lit.report.style import png, styled
 
     labels = [class_names.index(row.label) for row, _ in shown]
     names, note = lettering.shown(class_names, labels)
@@ -145,8 +146,6 @@ def _draw(
         for label, (row, _) in zip(labels, shown, strict=True)
     ]
     images = np.stack([picture.image for _, picture in shown])
-    with figures.styled("light") as style, atomic_write(path) as file:
-        figure = figures.tiles(
-            images, titles, style, columns=min(len(shown), 10), empty="", note=note
-        )
-        figure.savefig(file, format="png", dpi=figures.DPI)
+    with styled("light"), atomic_write(path) as file:
+        columns = min(len(shown), 10)
+        file.write(png(figures.tiles(images, titles, columns=columns, empty="", note=note)))

@@ -15,7 +15,8 @@ from mnist_lit.data.splits import listed
 from mnist_lit.errors import Argument, InputError, printable
 from mnist_lit.files import atomic_write
 from mnist_lit.report import figures, window
-from mnist_lit.report import labels as lettering
+from mnist_lit.report.labels import shown
+from mnist_lit.report.style import png, styled
 
 
 def command(args: list[str]) -> int:
@@ -81,12 +82,11 @@ def _draw(
     """Draw the images into a file, or into a window."""
     train = data.splits["train"]
     labels = train.labels.numpy()[chosen]
-    names, note = lettering.shown(data.class_names, labels)
-    with figures.styled(style) as colours:
+    names, note = shown(data.class_names, labels)
+    with styled(style):
         figure = figures.tiles(
             train.images[chosen, 0].numpy(),
             [names[label] for label in labels],
-            colours,
             columns=min(10, len(chosen)),
             empty="",
             note=note,
@@ -95,4 +95,4 @@ def _draw(
             window.show(figure)
         else:
             with atomic_write(output) as file:
-                figure.savefig(file, format="png", dpi=figures.DPI * 0.6)
+                file.write(png(figure))

@@ -1,84 +1,116 @@
-"""`import-keras`: the notebook's model from a Keras file, as a checkpoint."""
+"""A model of Keras's as a checkpoint."""
 
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.cli.plain import ArgumentParser
 from mnist_lit.data import datasets
-from mnist_lit.errors import InputError
-from mnist_lit.formats.keras import files as keras
+from mnist_lit.data.catalogue import CATALOGUE
+from mnist_lit.errors import Argument, InputError
+from mnist_lit.formats.keras import model as keras
+from mnist_lit.formats.keras.model import Model
+from mnist_lit.network.architecture import Value
 from mnist_lit.training.module import MNISTModule
 
 
-def import_keras(path: str | Path, output: str | Path, *, dataset: str | None = None) -> None:
-    """Turn a Keras file of the notebook's network into a checkpoint.
+class Imported(NamedTuple):
+    """What `import_keras` took.
 
-    The checkpoint stands at epoch 0 with a fresh optimiser, so that `fit --ckpt_path` trains on
-    from its weights.
+    Args:
+        model: The model: its network, what became of each of Keras's layers (`rows`), its image
+            size and the range of pixels that it was trained on.
+        dataset: The data set that the checkpoint names; `unknown` where nothing says it.
+        class_names: A name for each class.
+        output: The checkpoint.
+    """
+
+    model: Model
+    dataset: str
+    class_names: list[str]
+    output: Path
+
+
+def import_keras(
+    path: str | Path,
+    output: str | Path,
+    *,
+    dataset: str | None = None,
+    network: Value | None = None,
+    input_range: tuple[float, float] | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Imported:
+    """Turn a Keras file, of any plain chain of layers, into a checkpoint.
+
+    The checkpoint stands at epoch 0 with a fresh optimiser, so that `fit` trains on from its
+    weights. docs/keras.md lists the layers that come over.
 
     Args:
         path: A `.h5`, `.weights.h5` or `.keras` file of Keras 2 or 3.
         output: The checkpoint to write.
         dataset: What the network was trained on, as in `MNISTDataModule`; a Keras file does not
-            say. Default: MNIST, or where there are not ten classes an unknown one, whose classes
-            are called by their numbers.
+            say. Default: MNIST where there are ten classes of 28×28 images, otherwise an unknown
+            one, whose classes are called by their numbers.
+        network: For a file of weights alone, which does not describe its layers: the network, as
+            in `MNISTModule`. Default: `notebook`.
+        input_range: The values that the network was trained on for the darkest and the brightest
+            pixel, such as `(0, 255)`. Default: 0 to 1, or 0 to 255 where the model begins with a
+            Rescaling of bytes.
+        data: Further arguments of `MNISTDataModule`, such as `data_dir` and `preprocessing`.
 
     Raises:
-        InputError: The file is damaged or of another network, and the message names the layer; or
-            the data set has other classes.
+        InputError: The file is damaged or can't be taken, and the message names every layer that
+            stands in the way; or the data set has other classes or images.
     """
-    content = keras.read(path)
-    n = len(content.weights["dense2.bias"])
-    if dataset is None:
-        module = MNISTModule(n, dataset="mnist" if n == 10 else "unknown", dropout=content.dropout)
-    else:
-        found = datasets.find(dataset)
-        if len(found.class_names) != n:
-            raise InputError(
-                f"{path} has {n} classes and {dataset} has {len(found.class_names)}: name the data "
-                "that it was trained on by --data.dataset"
-            )
-        module = MNISTModule(
-            n, found.class_names, found.name, found.preprocessing, dropout=content.dropout
-        )
-    module.network.load_state_dict(content.weights)
-    optimizer = module.configure_optimizers()
-    checkpoint = {
+    model = keras.read(path, network=network, input_range=input_range)
+    classes, size = model.num_classes, model.image_size
+    values: dict[str, Any] = {"dataset": "mnist" if (classes, size) == (10, 28) else "unknown"}
+    data = {} if data is None else dict(data)
+    if dataset is not None:
+        values = _described(path, dataset, model, data)
+    elif "preprocessing" in data:
+        values["preprocessing"] = data["preprocessing"]
+    module = MNISTModule(classes, image_size=size, network=model.network.plain(), **values)
+    module.network.load_state_dict(model.weights)
+    content = {
         "epoch": 0,
         "global_step": 0,
         "pytorch-lightning_version": importlib.metadata.version("lightning"),
         "state_dict": module.state_dict(),
         "hyper_parameters": dict(module.hparams),
-        "optimizer_states": [optimizer.state_dict()],
+        "optimizer_states": [module.configure_optimizers().state_dict()],
         "lr_schedulers": [],
         "callbacks": {},
     }
     if dataset is not None:
-        checkpoint["config"] = {"data": {"dataset": dataset}}
-    checkpoints.write(Path(output), checkpoint)
+        data = {"dataset": dataset} | data
+        if dataset not in CATALOGUE:
+            data["image_size"] = size
+        content["config"] = {"data": data}
+    checkpoints.write(Path(output), content)
+    return Imported(model, values["dataset"], module.hparams["class_names"], Path(output))
 
 
-def command(args: list[str]) -> int:
-    parser = ArgumentParser("import-keras", "Turn a Keras file into a checkpoint.")
-    parser.add_argument("file", metavar="FILE", help="a .h5, .weights.h5 or .keras file")
-    parser.add_argument("--output", required=True, metavar="FILE.ckpt", help="where to write it")
-    parser.add_argument(
-        "--data.dataset", dest="dataset", help="what it was trained on (default: mnist)"
-    )
-    options = parser.parse_args(args)
-    output = Path(options.output)
-    if output.suffix != ".ckpt" or output.is_dir() or output.is_symlink():
+def _described(
+    path: str | Path, dataset: str, model: Model, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a data set says of itself, having seen that it suits the model."""
+    found = datasets.find(dataset, **data)
+    if found.image_size != model.image_size and dataset not in CATALOGUE:
+        found = datasets.find(dataset, **(dict(data) | {"image_size": model.image_size}))
+    remedy = ("name the data that it was trained on by", Argument("dataset"))
+    if len(found.class_names) != model.num_classes:
         raise InputError(
-            f"--output {options.output!r} must be a file of its own that ends in .ckpt"
+            path,
+            f"has {model.num_classes} classes and {dataset} has {len(found.class_names)}",
+            remedy,
         )
-    import_keras(options.file, output, dataset=options.dataset)
-    print(f"{options.file} -> {output}")
-    dataset = checkpoints.read(output)["hyper_parameters"]["dataset"]
-    if options.dataset is None:
-        print(
-            f"taken to be of {dataset} data: --data.dataset says otherwise, and names its classes"
-        )
-    where = " --data.dataset DATA" if dataset == "unknown" else ""
-    print(f"next  python -m mnist_lit test --ckpt_path {output}{where}")
-    return 0
+    if found.image_size != model.image_size:
+        sides = [f"{side}×{side}" for side in (model.image_size, found.image_size)]
+        raise InputError(path, f"takes images of {sides[0]} and {dataset} has {sides[1]}", remedy)
+    return {
+        "class_names": found.class_names,
+        "dataset": found.name,
+        "preprocessing": found.preprocessing,
+    }

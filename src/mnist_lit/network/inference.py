@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mnist_lit.network.network import Network
 
 BATCH = 500
+UNSURE = 0.6  # an answer with a lower probability is in doubt
 
 
 def to_input(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

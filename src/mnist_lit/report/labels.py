@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import matplotlib
 from matplotlib import font_manager
 
-# It tells of a cache that it builds once.
+# It logs that it builds a cache, which happens once.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 LONGEST = 16  # columns of a name in a figure
@@ -19,17 +19,17 @@ NUMBERED = "numbers stand for names that no installed font can draw"
 def shown(
     names: Sequence[str], used: Iterable[int] | None = None, longest: int = LONGEST
 ) -> tuple[list[str], str]:
-    """Return names as figures show them, and a note that explains numbers among them, or nothing.
+    """Return names as figures show them, and a note on the numbers among them (or "").
 
-    A long name is shortened in its middle, so that names which begin alike stay apart. A name that
-    no installed font can draw is shown by its place, as `#3`.
+    A long name is shortened in its middle, so that names with the same start stay apart. A name
+    that no installed font can draw is shown by its index, as `#3`.
 
     Args:
         names: The names.
-        used: The places of those that the figure holds; by default all.
+        used: Indices of the names that the figure holds; by default all.
         longest: The most columns that a name may take; a Chinese character takes two.
     """
-    # Letter and accent in one: older versions of matplotlib set them side by side.
+    # A letter and its accent become one character: older matplotlib draws them side by side.
     names = [unicodedata.normalize("NFC", name) for name in names]
     drawn = [not fonts(frozenset(name))[1] for name in names]
     found = [
@@ -41,6 +41,7 @@ def shown(
 
 
 def shortened(name: str, longest: int) -> str:
+    """Return a name in at most so many columns, its middle left out."""
     if columns(name) <= longest:
         return name
     head, tail = name[:longest], name[-longest:]
@@ -52,22 +53,23 @@ def shortened(name: str, longest: int) -> str:
 
 
 def columns(text: str) -> int:
+    """Return how many columns a terminal would need for the text."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def points(text: str, size: float) -> float:
-    """Return about how wide a line of text of a font size is, both in points."""
+    """Return the approximate width of a line of text in points, at a font size in points."""
     return 0.64 * size * columns(text)
 
 
 @functools.lru_cache(2000)
 def fonts(characters: frozenset[str]) -> tuple[list[str], frozenset[str]]:
-    """Return the families to draw characters with, and the characters that no font has."""
+    """Return the font families that can draw the characters, and the characters that none can."""
     families = list(matplotlib.rcParams["font.family"])
     if all(" " <= c <= "~" for c in characters):
         return families, frozenset()
-    # Control characters, halves of characters, and points of private use, whose glyphs mean
-    # something in their own font alone.
+    # Control characters, lone surrogates, and private-use characters, which mean something only in
+    # the font that defines them.
     unfit = frozenset(c for c in characters if unicodedata.category(c) in ("Cc", "Cs", "Co"))
     if unfit:
         return families, unfit
@@ -86,13 +88,13 @@ def _characters(path: str) -> frozenset[str]:
 
 @functools.cache
 def _others() -> list[tuple[str, str]]:
-    """Return installed fonts that may have what the usual one lacks, those without serifs first."""
+    """Return family and path of every installed font, those without serifs first."""
     manager = font_manager.fontManager
-    # matplotlib lists the fonts once, and would never see one that was installed since.
+    # matplotlib keeps its list of fonts, and would miss one that was installed since.
     for path in set(font_manager.findSystemFonts()) - {entry.fname for entry in manager.ttflist}:
-        with contextlib.suppress(Exception):  # whatever a file of a font may hold
+        with contextlib.suppress(Exception):  # a malformed font can make the reader raise anything
             manager.addfont(path)
-    # The last resort has a box for every character.
+    # "Last Resort" draws every character as a box.
     families = {entry.name for entry in manager.ttflist if "Last Resort" not in entry.name}
     return [
         (
@@ -106,6 +108,6 @@ def _others() -> list[tuple[str, str]]:
 
 
 def lettered(texts: Iterable[str]) -> contextlib.AbstractContextManager[None]:
-    """Draw within this context with fonts that have the characters of texts."""
+    """Draw within this context with fonts that have all characters of the texts."""
     families = fonts(frozenset("".join(texts)) - {"\n"})[0]
     return matplotlib.rc_context({"font.family": families})

@@ -148,7 +148,9 @@ class Builder:
             elif len(shape) == 3 and shape[0] == 1 and not last:
                 layout = Map(1, shape[1], shape[2], False)
         if not isinstance(layout, Map):
-            raise self.misfit(f"needs a picture with channels, and its input is {shown(self.shape)}")
+            raise self.misfit(
+                f"needs a picture with channels, and its input is {shown(self.shape)}"
+            )
         if last is not None and layout.last != last:
             raise self.misfit(
                 f"has its channels {'last' if last else 'first'}, and the layer before it has not"
@@ -276,4 +278,5 @@ def check_input(shape: Any) -> int:
         raise Misfit(f"is {shown(shape)}: not square")
     if not MIN_SIZE <= sides[0] <= MAX_SIZE:
         raise Misfit(f"is {shown(shape)}: not {MIN_SIZE} to {MAX_SIZE} pixels wide")
-    return sides[0]
+    side: int = sides[0]
+    return side

@@ -96,9 +96,12 @@ def _walk(
     counts = Counter[str]()
     layers = {}
     for item in items:
-        kind, name = str(item["class_name"]), str(item["config"]["name"]) if isinstance(
-            item["config"], Mapping
-        ) else str(item.get("name", item["class_name"]))
+        kind, name = (
+            str(item["class_name"]),
+            str(item["config"]["name"])
+            if isinstance(item["config"], Mapping)
+            else str(item.get("name", item["class_name"])),
+        )
         stem = snake_case(kind)
         layers[name] = (item, kind, (*path, (stem, counts[stem])))
         counts[stem] += 1
@@ -144,7 +147,9 @@ def _ordered(
     while order and order[-1] in follower and len(order) <= len(items):
         order.append(follower[order[-1]])
     outputs = list(dict.fromkeys(_sources([config.get("output_layers", [])])))
-    if len(found.refused) == before and (len(order) != len(items) or outputs not in ([], order[-1:])):
+    if len(found.refused) == before and (
+        len(order) != len(items) or outputs not in ([], order[-1:])
+    ):
         found.refused.append("its layers are not one chain from one input to one output")
     return order if len(found.refused) == before else list(items)
 

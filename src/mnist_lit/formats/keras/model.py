@@ -1,5 +1,6 @@
 """A Keras file as a network with its weights."""
 
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,10 +88,12 @@ def read(
     if input_range is not None and not (
         len(input_range) == 2
         and all(math.isfinite(value) for value in input_range)
-        and input_range[0] < input_range[1]
+        and input_range[0] != input_range[1]
     ):
         raise InputError(
-            Argument("input_range", input_range), "is not a range", "give two numbers, such as 0 255"
+            Argument("input_range", input_range),
+            "is not a range",
+            "give two numbers, such as 0 255",
         )
     try:
         with reader.opened(path) as source:
@@ -106,7 +109,9 @@ def read(
     except InputError as error:
         if error.subject == path or isinstance(error.subject, Argument):
             raise
-        raise InputError(path, f"can't be read: {error.subject} {error.problem}", error.remedy) from error
+        raise InputError(
+            path, f"can't be read: {error.subject} {error.problem}", error.remedy
+        ) from error
     except OSError as error:
         if error.errno:
             raise
@@ -115,9 +120,7 @@ def read(
         raise InputError(path, "is not a whole Keras file", "save the model again") from error
 
 
-def _read_model(
-    path: Path, source: Source, input_range: tuple[float, float] | None
-) -> Model:
+def _read_model(path: Path, source: Source, input_range: tuple[float, float] | None) -> Model:
     found = chain.read(source.config)
     return _Reading(path, source, found.layers, list(found.refused), input_range).model()
 
@@ -209,10 +212,8 @@ class _Reading:
         low, high = self.input_range
         to.scale(high - low, low, None)
         options = [self._take(layer, to) for layer in self.layers]
-        try:
+        with contextlib.suppress(Misfit):
             self._finish(to)
-        except Misfit:
-            pass
         for one in options:
             self.refused += [f"{one.label} {why}" for why in one.refused]
         if not self.refused:
@@ -269,13 +270,10 @@ class _Reading:
     def _finish(self, to: Builder) -> None:
         """See that the chain ends with one number a class."""
         to.settle()
-        if to.unsure or to.softmax is None:
-            if to.activation:
-                options, spoken = to.activation
-                options.refuse(
-                    f"is the last activation and is {shown(spoken)}, not softmax or linear"
-                )
-                return
+        if to.activation and (to.unsure or to.softmax is None):
+            options, spoken = to.activation
+            options.refuse(f"is the last activation and is {shown(spoken)}, not softmax or linear")
+            return
         if to.unsure:
             return
         values = to.layout

@@ -57,7 +57,11 @@ class Options:
         value = plain(self.take(key, None))
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             self._not(key, value, "a number")
             return None
         return float(value)

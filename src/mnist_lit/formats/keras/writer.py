@@ -14,9 +14,10 @@ import torch
 
 from mnist_lit.errors import InputError
 from mnist_lit.files import atomic_write
-from mnist_lit.formats.keras import activations
+from mnist_lit.formats.keras.builder import Array
 from mnist_lit.formats.keras.chain import snake_case
-from mnist_lit.formats.keras.codecs import WRITERS, Array, Outgoing, Unwritable, Written
+from mnist_lit.formats.keras.codecs import WRITERS, activations
+from mnist_lit.formats.keras.codecs.codec import Outgoing, Unwritable, Written
 from mnist_lit.network import layers as kinds
 from mnist_lit.network.network import Layer, Network
 
@@ -71,7 +72,9 @@ def convert(layers: Sequence[Layer], weights: Mapping[str, Array] | None = None)
             flattened = ()
     if refused:
         raise InputError(
-            "the network", f"can't be expressed by Keras: {'; '.join(refused)}", "use another format"
+            "the network",
+            f"can't be expressed by Keras: {'; '.join(refused)}",
+            "use another format",
         )
     return _named(found)
 
@@ -79,9 +82,7 @@ def convert(layers: Sequence[Layer], weights: Mapping[str, Array] | None = None)
 def _write(
     layer: Layer, weights: Mapping[str, Array], flattened: tuple[int, ...], before: list[Written]
 ) -> list[Written]:
-    name = "softmax" if layer.kind == "LogSoftmax" else activations.written(layer.kind, layer.arguments)
-    if layer.arguments.get("approximate", "none") != "none":
-        name = None
+    name = activations.written(layer.kind, layer.arguments)
     if name and before and before[-1].config.get("activation") == "linear":
         before[-1].config["activation"] = name
         return []
@@ -94,7 +95,9 @@ def _write(
             else kinds.build(layer.kind, layer.arguments, layer.input_shape, layer.shape[0])
         )
     start = f"{layer.name}."
-    its = {key.removeprefix(start): value for key, value in weights.items() if key.startswith(start)}
+    its = {
+        key.removeprefix(start): value for key, value in weights.items() if key.startswith(start)
+    }
     return WRITERS[layer.kind](Outgoing(layer, module, its, flattened))
 
 
@@ -107,6 +110,11 @@ def _named(layers: list[Written]) -> list[Item]:
         counts[stem] += 1
         found.append(Item(layer.kind, name, layer.config, layer.arrays))
     return found
+
+
+def check(network: Network) -> None:
+    """Raise InputError where Keras can't express some layers; the message names each and why."""
+    convert(network.layers)
 
 
 def write(path: Path, network: Network) -> None:
@@ -136,7 +144,10 @@ def write(path: Path, network: Network) -> None:
 def _describe(items: list[Item], first: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the network as Keras 3 describes it, beginning with its input layer."""
     name, config = first
-    every = [("InputLayer", name, config), *((kind, name, config) for kind, name, config, _ in items)]
+    every = [
+        ("InputLayer", name, config),
+        *((kind, name, config) for kind, name, config, _ in items),
+    ]
     return {
         "module": "keras",
         "class_name": "Sequential",

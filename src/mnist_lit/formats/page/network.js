@@ -74,7 +74,7 @@ function dense({ name, input: [features], output: [answers] }, weights) {
   };
 }
 
-/** Return what a pool gives: `reduce` of each window's part inside the map and its size with padding. */
+/** Return a pool that gives `reduce` of each window: its part inside the map and its padded size. */
 function pool({ input, output }, { kernel_size, stride, padding }, reduce) {
   const [channels, height, width] = input, [, newHeight, newWidth] = output;
   const [rows, columns] = pair(kernel_size), [down, right] = pair(stride);
@@ -174,8 +174,9 @@ function erf(x) {
 
 function gelu({ arguments: { approximate } }) {
   const root = Math.sqrt(2 / Math.PI);
-  if (approximate === "tanh") return pointwise((x) => 0.5 * x * (1 + Math.tanh(root * (x + 0.044715 * x ** 3))));
-  return pointwise((x) => 0.5 * x * (1 + erf(x / Math.SQRT2)));
+  const share = approximate === "tanh"
+    ? (x) => Math.tanh(root * (x + 0.044715 * x ** 3)) : (x) => erf(x / Math.SQRT2);
+  return pointwise((x) => 0.5 * x * (1 + share(x)));
 }
 
 function prelu({ name }, weights) {

@@ -1,9 +1,22 @@
-"""Keras's activations and torch's, both ways."""
+"""Activations, inside other layers and as layers of their own."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from torch import nn
+
+from mnist_lit.formats.keras.builder import Arrays, Builder, Map, Pixels
 from mnist_lit.formats.keras.chain import KerasLayer, shown
+from mnist_lit.formats.keras.codecs.codec import (
+    Outgoing,
+    Reader,
+    Unwritable,
+    Written,
+    channel_order,
+    keras_order,
+    read_array,
+)
 from mnist_lit.formats.keras.options import Options
 
 
@@ -43,6 +56,7 @@ WRITTEN = {
     "Hardsigmoid": "hard_sigmoid",
     "Softplus": "softplus",
     "Softsign": "softsign",
+    "LogSoftmax": "softmax",  # a model of Keras's gives probabilities
 }
 
 
@@ -53,7 +67,7 @@ def take(options: Options, version: str) -> Activation | None:
 
 def written(kind: str, arguments: Mapping[str, Any]) -> str | None:
     """Return the name of torch's activation in every Keras, or None if it has none."""
-    if kind == "ELU" and arguments.get("alpha", 1) != 1:
+    if arguments.get("alpha", 1) != 1 or arguments.get("approximate", "none") != "none":
         return None
     return WRITTEN.get(kind)
 
@@ -72,8 +86,8 @@ def _read(options: Options, value: Any, version: str) -> Activation | None:
         options.refuse(f"has activation {shown(name)}, which is not among those that come over")
         return None
     if name == "hard_sigmoid" and not version.startswith("3"):
-        written = f"Keras {shown(version)}" if version else "an unknown version of Keras"
-        options.refuse(f"has hard_sigmoid of {written}, another function than that of Keras 3")
+        writer = f"Keras {shown(version)}" if version else "an unknown version of Keras"
+        options.refuse(f"has hard_sigmoid of {writer}, another function than that of Keras 3")
     return NAMED[name]
 
 
@@ -125,3 +139,98 @@ LAYERS: dict[str, Callable[[Options, str], Activation | None]] = {
     "ELU": _elu,
     "Softmax": _softmax,
 }
+
+
+def activate(options: Options, to: Builder, found: Activation | None) -> None:
+    if found is None:
+        return
+    if found.kind != "Softmax":
+        to.values()
+        to.add(found.kind, found.arguments)
+        to.activation = (options, _spoken(found.kind, options))
+        return
+    values = to.values()
+    if isinstance(values, Pixels) or (isinstance(values, Map) and not _is_point(values)):
+        raise to.misfit(f"is a softmax of a map {shown(to.shape)}, not of one number a class")
+    if to.softmax:
+        options.refuse("is a softmax after a softmax")
+    to.softmax, to.activation = options, None
+
+
+def _is_point(values: Map) -> bool:
+    return values.last and (values.height, values.width) == (1, 1)
+
+
+def _spoken(kind: str, options: Options) -> str:
+    activation = options.layer.config.get("activation")
+    return activation if isinstance(activation, str) else kind
+
+
+def activation_reader(kind: str) -> Reader:
+    def read(options: Options, to: Builder) -> None:
+        found = LAYERS[kind](options, to.version)
+        options.finish()
+        activate(options, to, found)
+
+    return read
+
+
+def read_prelu(options: Options, to: Builder) -> None:
+    shared = options.take("shared_axes", [])
+    options.finish()
+    shared = shared if isinstance(shared, list) else [shared]
+    if isinstance(to.layout, Pixels) and len(to.shape) == 3:
+        to.map(None)
+    values = to.values()
+    shape = tuple(1 if i in shared else side for i, side in enumerate(to.shape, 1))
+    count = math.prod(shape)
+    if isinstance(values, Pixels) or (
+        isinstance(values, Map) and count not in (1, shape[2 if values.last else 0])
+    ):
+        raise to.misfit("has a weight per pixel: give it shared_axes of height and width")
+    arrays = to.arrays([("alpha", shape)])
+
+    def read() -> Arrays:
+        alpha = read_array(arrays[0]).reshape(-1)
+        return {"weight": channel_order(values, alpha) if count > 1 else alpha}
+
+    to.add("PReLU", {"num_parameters": count} if count > 1 else {}, read)
+    to.activation = (options, "PReLU")
+
+
+def write_prelu(out: Outgoing) -> list[Written]:
+    module = out.module
+    assert isinstance(module, nn.PReLU)
+    count, is_map = module.num_parameters, len(out.layer.input_shape) == 3
+    if is_map:
+        shared = [1, 2] if count > 1 or out.layer.input_shape[0] == 1 else [1, 2, 3]
+    else:
+        shared = [] if count > 1 else [1]
+    arrays: Arrays = {}
+    if out.weights:
+        alpha = out.weights["weight"]
+        alpha = keras_order(out, alpha) if count > 1 else alpha
+        arrays = {"alpha": alpha.reshape(1, 1, count) if is_map else alpha}
+    return [Written("PReLU", {"shared_axes": shared or None}, arrays)]
+
+
+def write_activation(out: Outgoing) -> list[Written]:
+    name = written(out.layer.kind, out.layer.arguments)
+    if name is None:
+        raise Unwritable("is the approximation by tanh, for which no layer of Keras's stands")
+    return [Written("Activation", {"activation": name}, {})]
+
+
+def write_relu(out: Outgoing) -> list[Written]:
+    return [Written("ReLU", {"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}, {})]
+
+
+def write_leaky_relu(out: Outgoing) -> list[Written]:
+    slope = out.layer.arguments.get("negative_slope", 0.01)
+    return [Written("LeakyReLU", {"negative_slope": slope}, {})]
+
+
+def write_elu(out: Outgoing) -> list[Written]:
+    if written("ELU", out.layer.arguments):
+        return write_activation(out)
+    return [Written("ELU", {"alpha": out.layer.arguments["alpha"]}, {})]

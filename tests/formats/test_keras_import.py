@@ -1,0 +1,46 @@
+"""Keras's files as networks: real Keras, on its PyTorch backend, is the oracle."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import keras_chains
+from mnist_lit.formats.keras import model as keras_model
+
+QUICK = settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],  # an example takes half a second, so that shrinking would take hours
+)
+MANY = settings(QUICK, max_examples=300)
+
+
+def compare(model: Any, how: str) -> None:
+    """Compare real Keras's answers with those of the network that its file becomes."""
+    path = keras_chains.save(model, how)
+    pixels = keras_chains.images(model)
+    expected = keras_chains.answers(model, pixels)
+    found = keras_model.read(path)
+    with torch.inference_mode():
+        probabilities = found.build()(torch.from_numpy(pixels)).exp().numpy()
+    assert abs(probabilities - expected).max() <= 1e-5, found.rows
+    # Every layer of Keras's is accounted for, under its own name.
+    names = [layer.name for layer in model.layers if not hasattr(layer, "batch_shape")]
+    assert [row.name for row in found.rows] == names
+
+
+@QUICK
+@given(data=st.data())
+def test_random_chains(data: st.DataObject) -> None:
+    compare(keras_chains.draw_model(data), data.draw(st.sampled_from(keras_chains.FORMATS)))
+
+
+@pytest.mark.slow
+@MANY
+@given(data=st.data())
+def test_many_random_chains(data: st.DataObject) -> None:
+    compare(keras_chains.draw_model(data), data.draw(st.sampled_from(keras_chains.FORMATS)))
