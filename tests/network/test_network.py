@@ -323,7 +323,8 @@ def test_a_pool_passes_several_activations_but_nothing_else() -> None:
 def test_inits() -> None:
     layers = [local(3), "PReLU", "BatchNorm2d", "Flatten", "Linear"]
     keras, torchs = (
-        Network(network={"init": init, "layers": layers}).state_dict() for init in ("keras", "torch")
+        Network(network={"init": init, "layers": layers}).state_dict()
+        for init in ("keras", "torch")
     )
     assert not keras["conv1.bias"].any()
     assert torchs["conv1.bias"].any()
@@ -361,5 +362,7 @@ def test_is_exported_with_any_number_of_images(
 
 
 def test_starting_loads_none_of_the_meta_device_kernels() -> None:
-    code = "import sys, mnist_lit.network.network as n; n.Network(); sys.exit('sympy' in sys.modules)"
+    code = (
+        "import sys, mnist_lit.network.network as n; n.Network(); sys.exit('sympy' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
