@@ -23,7 +23,7 @@ GLOBAL_POOLS = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d"]
 MOST_CHANNELS, MOST_SIDE = 12, 48
 
 
-def _size(draw: Draw, least: int, most: int) -> int | list[int]:
+def _size(draw: Draw, least: int, most: int) -> Any:
     """Draw a size, or one for height and one for width."""
     sizes = st.integers(least, max(least, most))
     found: int | list[int] = draw(sizes | st.lists(sizes, min_size=2, max_size=2))

@@ -199,8 +199,6 @@ def test_missing_packages(command: Command, trained: Path, monkeypatch: pytest.M
 def test_every_format_of_another_network(command: Command) -> None:
     first = "{Conv2d: {out_channels: 5, kernel_size: 3}}"
     layers = f"[{first}, Tanh, Flatten, {{Linear: 7}}, ELU, Linear]"
-        "[{Conv2d: {out_channels: 5, kernel_size: 3}}, Tanh, Flatten, {Linear: 7}, ELU, Linear]"
-    )
     for name, network in (("small", "small"), ("own", layers)):
         options = ("--model.network", network, "--trainer.max_epochs", 1, "--name", name)
         assert command("fit", *SHORT, *options).code == 0
