@@ -26,7 +26,8 @@ MOST_CHANNELS, MOST_SIDE = 12, 48
 def _size(draw: Draw, least: int, most: int) -> Any:
     """Draw a size, or one for height and one for width."""
     sizes = st.integers(least, max(least, most))
-    return draw(sizes | st.lists(sizes, min_size=2, max_size=2))
+    found: int | list[int] = draw(sizes | st.lists(sizes, min_size=2, max_size=2))
+    return found
 
 
 def _convolution(draw: Draw, shape: Shape) -> dict[str, Any]:
