@@ -86,6 +86,7 @@ def test_commands(command: Command) -> None:
             options += ["--data.source", "sample"]
         answer = command(name, *options)
         assert (answer.code, answer.err) == (0, ""), line
+        assert "no report was drawn" not in answer.out, line
         ran += 1
     assert ran >= 20
 

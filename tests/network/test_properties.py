@@ -13,13 +13,13 @@ from torch.nn import functional
 from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.inference import feature_maps
 from mnist_lit.network.network import Network
-from networks import Example, networks
+from networks import networks
 
 SLOW = pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
 many = pytest.mark.parametrize("n", [30, SLOW])
 
 
-def check(n: int, test: Callable[[Example], None]) -> None:
+def check(n: int, test: Callable[[Network], None]) -> None:
     """Run a property's test on `n` networks."""
     settings = hypothesis.settings(
         max_examples=n,
