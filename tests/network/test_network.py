@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.network import Network
 
 SHAPES = {
@@ -202,6 +203,11 @@ def test_dropout_can_be_set(images: Tensor) -> None:
     assert torch.equal(answer, without.eval()(images))
 
 
+def test_bare_network_is_the_notebooks() -> None:
+    assert Network().architecture == Architecture.of("notebook")
+    assert [layer.name for layer in Network().layers] == list(SHAPES)
+
+
 # The sha256 of all weights after `torch.manual_seed(0)`, as they were before networks were values.
 STARTS = {"notebook": "b4dea11911e2e10f", "small": "23b3c3617610c8d0"}
 # The order in which each network ran then; `small` has kept it.
@@ -215,6 +221,7 @@ RUNS = {
 
 @pytest.mark.parametrize("name", STARTS)
 def test_weights_start_as_they_always_did(name: str) -> None:
+    """A seed means the same weights for ever."""
     torch.manual_seed(0)
     digest = hashlib.sha256()
     for value in Network(network=name).state_dict().values():
@@ -237,6 +244,10 @@ def test_answers_and_gradients_are_bitwise_those_of_the_layers_by_hand(
         results.append([answers, *(parameter.grad for parameter in model.parameters())])
     for found, wanted in zip(*results, strict=True):
         assert torch.equal(found, wanted)
+
+
+def test_parameters_of_small() -> None:
+    assert sum(parameter.numel() for parameter in Network(network="small").parameters()) == 84_810
 
 
 def test_sides() -> None:
