@@ -1,7 +1,7 @@
 """What holds for every network: random ones against the same layers run plainly in their order."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -19,14 +19,14 @@ SLOW = pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
 many = pytest.mark.parametrize("n", [30, SLOW])
 
 
-def check(n: int, test: object) -> None:
+def check(n: int, test: Callable[[Network], None]) -> None:
     """Run a property's test on `n` networks."""
     settings = hypothesis.settings(
         max_examples=n,
         deadline=None,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
-    settings(given(networks())(test))()  # type: ignore[operator]
+    settings(given(networks())(test))()
 
 
 def outcome(network: nn.Module, images: Tensor, num_classes: int) -> Iterator[Tensor]:
@@ -84,9 +84,7 @@ def test_the_value_and_the_names_hold_everything(n: int) -> None:
         assert again.plain() == network.architecture.plain()
         names = [layer.name for layer in network.layers]
         assert len(set(names)) == len(names)
-        other = Network(
-            network.num_classes, network=again, image_size=network.image_size
-        ).double()
+        other = Network(network.num_classes, network=again, image_size=network.image_size).double()
         other.load_state_dict(network.state_dict())
         images = torch.rand(2, 1, network.image_size, network.image_size).double()
         assert torch.equal(other.eval()(images), network.eval()(images))
