@@ -238,7 +238,7 @@ def test_fault_while_drawing_costs_one_line(
 
 
 def test_wrong_input(command: Command, trained: Run) -> None:
-    assert "is no run" in command("report", "none").err
+    assert "is not a run" in command("report", "none").err
     assert "two runs or more" in command("report", "--compare", RUN).err
     twice = command("report", "--compare", RUN, RUN.absolute())
     assert twice.code == 2 and "names a run twice" in twice.err
