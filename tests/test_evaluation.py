@@ -1,37 +1,45 @@
-"""Metrics of how right answers are, against sums done by hand."""
+"""Metrics of answers, against sums done by hand."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mnist_lit.evaluation import Answers, evaluate, unbalanced
+from mnist_lit import evaluation
+from mnist_lit.evaluation import unbalanced
 
 
-def found(labels: list[int], probabilities: list[list[float]]) -> Answers:
+def found(labels: list[int], probabilities: list[list[float]]) -> evaluation.Answers:
     images = np.zeros((len(labels), 28, 28), np.uint8)
     with np.errstate(divide="ignore"):
-        logarithms = np.log(np.array(probabilities, np.float32))
-    return Answers(images, np.array(labels), logarithms)
+        logs = np.log(np.array(probabilities, np.float32))
+    return evaluation.Answers(images, np.array(labels), logs)
 
 
-def test_metrics() -> None:
+def test_evaluate() -> None:
     answers = found(
         [0, 0, 0, 1, 1],
         [[0.9, 0.1, 0], [0.8, 0.2, 0], [0.3, 0.7, 0], [0.4, 0.6, 0], [0.55, 0.45, 0]],
     )
     assert answers.accuracy == 0.6
-    result = evaluate(answers)
+    assert answers.probabilities[2] == pytest.approx([0.3, 0.7, 0])
+    result = evaluation.evaluate(answers)
+    assert (result.n, result.correct, result.accuracy) == (5, 3, 0.6)
+    assert result.loss == pytest.approx(-np.log([0.9, 0.8, 0.3, 0.6, 0.45]).mean(), abs=1e-6)
     assert result.confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
     assert result.precision[:2].tolist() == [2 / 3, 1 / 2] and np.isnan(result.precision[2])
     assert result.recall[:2].tolist() == [2 / 3, 1 / 2] and np.isnan(result.recall[2])
-    assert (result.n, result.correct, result.accuracy) == (5, 3, 0.6)
-    own = [0.9, 0.8, 0.3, 0.6, 0.45]
-    assert result.loss == pytest.approx(-np.log(own).mean(), rel=1e-6)
     assert result.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert sorted(result.pairs) == [(0, 1, 1), (1, 0, 1)]
     # Each probability is alone in its fifteenth: .1, .2, .7, .4 and .55 from being right or wrong.
     assert result.calibration_error == pytest.approx(0.39, abs=1e-6)
+
+
+def test_balanced_accuracy_is_that_of_unbalanced_classes() -> None:
+    answers = found([0, 0, 0, 0, 0, 1, 1], [[0.9, 0.1]] * 6 + [[0.2, 0.8]])
+    assert evaluation.evaluate(answers).balanced_accuracy == pytest.approx((1 + 1 / 2) / 2)
+    answers = found([0, 0, 1, 1], [[0.9, 0.1]] * 4)
+    assert evaluation.evaluate(answers).balanced_accuracy is None
 
 
 @pytest.mark.parametrize(
@@ -50,7 +58,3 @@ def test_metrics() -> None:
 )
 def test_unbalanced(counts: Any, expected: bool) -> None:
     assert unbalanced(counts) is expected
-
-
-def test_balanced_classes_have_one_accuracy() -> None:
-    assert evaluate(found([0, 1], [[0.9, 0.1], [0.8, 0.2]])).balanced_accuracy is None

@@ -1,7 +1,7 @@
 """What holds for every network: random ones against the same layers run plainly in their order."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -19,14 +19,14 @@ SLOW = pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
 many = pytest.mark.parametrize("n", [30, SLOW])
 
 
-def check(n: int, test: object) -> None:
+def check(n: int, test: Callable[[Network], None]) -> None:
     """Run a property's test on `n` networks."""
     settings = hypothesis.settings(
         max_examples=n,
         deadline=None,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
-    settings(given(networks())(test))()  # type: ignore[operator]
+    settings(given(networks())(test))()
 
 
 def outcome(network: nn.Module, images: Tensor, num_classes: int) -> Iterator[Tensor]:
