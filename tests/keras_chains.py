@@ -184,8 +184,11 @@ class _Chain:
             # In larger windows Keras on PyTorch counts the border twice, and TensorFlow does not;
             # TensorFlow's own numbers are in test_tensorflow.py.
             kernel = (min(kernel[0], 2), min(kernel[1], 2))
+        strides = [None, 2, (2, 3)]
+        if shared["padding"] == "valid" or all(side % 2 for side in kernel):
+            strides.append(1)  # a `same` pool of even width and stride 1 does not come over
         pool = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
-        self.add(pool(kernel, strides=self.one_of(None, 1, 2, (2, 3)), **shared))
+        self.add(pool(kernel, strides=self.one_of(*strides), **shared))
 
     def _plain_map_layer(self, kind: str) -> None:
         axes = [2, 3] if self.first else [1, 2]

@@ -23,10 +23,11 @@ GLOBAL_POOLS = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d"]
 MOST_CHANNELS, MOST_SIDE = 12, 48
 
 
-def _size(draw: Draw, least: int, most: int) -> int | list[int]:
+def _size(draw: Draw, least: int, most: int) -> Any:
     """Draw a size, or one for height and one for width."""
     sizes = st.integers(least, max(least, most))
-    return draw(sizes | st.lists(sizes, min_size=2, max_size=2))
+    found: int | list[int] = draw(sizes | st.lists(sizes, min_size=2, max_size=2))
+    return found
 
 
 def _convolution(draw: Draw, shape: Shape) -> dict[str, Any]:
@@ -67,7 +68,11 @@ def _arguments(draw: Draw, kind: str, shape: Shape) -> dict[str, Any]:
     if kind == "AvgPool2d":
         return _pool(draw, shape) | {"count_include_pad": draw(st.booleans())}
     if kind.startswith("BatchNorm"):
-        return {"eps": draw(st.sampled_from([1e-5, 1e-3, 0.1])), "affine": draw(st.booleans())}
+        return {
+            "eps": draw(st.sampled_from([1e-5, 1e-3, 0.1])),
+            "momentum": draw(st.sampled_from([0.01, 0.1, 0.5])),
+            "affine": draw(st.booleans()),
+        }
     if kind == "ZeroPad2d":
         width = st.integers(0, 3)
         return {"padding": draw(width | st.lists(width, min_size=4, max_size=4))}
@@ -108,15 +113,25 @@ def networks(draw: Draw, *, least_side: int = 8, most_side: int = 40) -> Network
         layers.append({kind: arguments})
         shape = after
 
-    for _ in range(draw(st.integers(0, 7))):
-        add(draw(st.sampled_from(["Conv2d", *ON_MAPS, *ACTIVATIONS])))
-    if draw(st.integers(0, 3)) == 0:
+    for _ in range(draw(st.integers(1, 8))):
+        kind = draw(st.sampled_from(["Conv2d", *ON_MAPS, *ACTIVATIONS]))
+        add(kind)
+        if kind in ACTIVATIONS and draw(st.booleans()):
+            add("MaxPool2d")  # their order is derived
+    num_classes = draw(st.integers(2, 12))
+    ending = draw(st.sampled_from(["dense", "dense", "pool", "convolution"]))
+    if ending == "convolution":  # takes the place of the last Linear
+        layers.append({"Conv2d": {"out_channels": num_classes, "kernel_size": 1}})
+        shape = (num_classes, *shape[1:])
+    if ending != "dense":
         add(draw(st.sampled_from(GLOBAL_POOLS)))
     add("Flatten")
-    for _ in range(draw(st.integers(0, 3))):
-        add(draw(st.sampled_from(["Linear", *ON_VECTORS, *ACTIVATIONS])))
-    layers.append({"Linear": {"bias": draw(st.booleans())}})
-    network = Network(draw(st.integers(2, 12)), network=layers, image_size=image_size)
+    if ending != "convolution":
+        for _ in range(draw(st.integers(0, 3))):
+            add(draw(st.sampled_from(["Linear", *ON_VECTORS, *ACTIVATIONS])))
+        layers.append({"Linear": {"bias": draw(st.booleans())}})
+    value = {"init": draw(st.sampled_from(["keras", "torch"])), "layers": layers}
+    network = Network(num_classes, network=value, image_size=image_size)
     randomise(network, draw(st.integers(0, 2**32 - 1)))
     return network.eval()
 

@@ -1,7 +1,6 @@
 """What follows from the data set: figures, weights, imports and exports by its class names."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,9 @@ from PIL import Image
 
 import small_data
 from helpers import SHORT, Command
-from mnist_lit import Network, export_checkpoint, import_keras
+from mnist_lit import export_checkpoint, import_keras
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data import datasets
-from mnist_lit.formats.keras import files as keras
 from mnist_lit.network import inference
 from mnist_lit.pictures import preprocessing as pictures
 
@@ -60,24 +58,27 @@ def test_weights_of_as_many_other_classes_start_a_new_last_layer(command: Comman
                          class_names=np.array(list("abcdefghij")))  # fmt: skip
     options = (*ONE, "--model.lr", "1e-30", "--weights", "pretrained")
     answer = command("fit", "--data.dataset", "signs.npz", *options)
-    assert answer.code == 0 and "other classes: its last layer starts anew" in answer.out
+    assert answer.code == 0 and "pretrained: these layers start anew: dense2" in answer.out
     path = "runs/signs/version_0/checkpoints/last.ckpt"
     now, before = (checkpoints.read(p).weights for p in (path, "pretrained"))
     assert {name for name in now if not torch.equal(now[name], before[name])} == {
         "dense2.weight", "dense2.bias",
     }  # fmt: skip
     digits = command("fit", *SHORT, *ONE[2:], "--weights", "pretrained")
-    assert digits.code == 0 and "starts anew" not in digits.out
+    assert digits.code == 0 and "anew" not in digits.out
 
 
 def test_weights_of_another_network(command: Command) -> None:
     assert command("fit", *SHORT, "--model.network", "small", "--trainer.max_epochs", 1).code == 0
     answer = command("fit", *SHORT, "--weights", "runs/mnist/version_0/checkpoints/last.ckpt")
-    assert answer.code == 2 and "is a checkpoint of another network" in answer.err
+    assert answer.code == 2 and "no layer of the same name and shape" in answer.err
 
 
 def test_a_keras_file_gets_the_names_of_its_data(command: Command, shapes: Path) -> None:
-    keras.write(Path("model.keras"), Network(3))
+    import keras  # takes seconds
+
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.save("model.keras")
     args = ("import-keras", "model.keras", "--output", "imported.ckpt")
     assert command(*args, "--data.dataset", shapes).code == 0
     imported = checkpoints.read("imported.ckpt")
@@ -114,8 +115,8 @@ def test_exports_know_the_classes(command: Command, shapes: Path, moved: bool) -
     for row in certificate["files"].values():
         assert ("accuracy" in row) is not moved
     assert ("without accuracies: the test images of shapes cannot be had" in answer.out) is moved
-    page = re.search(r"^const NAMES = (.*);$", Path("out/mnist.html").read_text("utf-8"), re.M)
-    assert page and json.loads(page[1]) == NAMES
+    page = Path("out/mnist.html").read_text("utf-8")
+    assert all(name in page for name in NAMES)
 
 
 def test_what_is_odd_stands_with_the_figures(command: Command, shapes: Path) -> None:
@@ -140,7 +141,7 @@ def test_predict_prepares_as_the_training_did(
     image.save("photo.png")
     answer = command("predict", "photo.png", "--output", "t.json")
     path = Path("runs/shapes/version_0/checkpoints/best.ckpt")
-    assert answer.out.endswith(f"\nby {path}, trained on shapes\n")
+    assert f"by {path}, trained on shapes\n" in answer.out
     network = checkpoints.read(path).build()
     probability = {}
     for other in ("mnist", preprocessing):
@@ -196,7 +197,7 @@ def test_samples_and_doctor(command: Command, shapes: Path) -> None:
     answer = command("doctor", "--data.dataset", shapes)
     assert answer.code == 1
     for name in ("broken.jpg", "moving.gif"):
-        assert f"to mend    shapes/train/○/{name} is not a whole PNG" in answer.out
+        assert f"shapes/train/○/{name} is not a whole PNG" in answer.out
 
 
 def test_doctor_names_the_download(command: Command) -> None:
@@ -224,7 +225,7 @@ def test_a_run_on_a_folder(command: Command) -> None:
     # Moved, it is asked for, and found again where the user says.
     Path("mine").rename("elsewhere")
     answer = command("test")
-    assert answer.code == 2 and "mine, which the network was trained on, is not there" in answer.err
+    assert answer.code == 2 and "error: mine is not there" in answer.err
     answer = command("test", "--data.dataset", "elsewhere")
     assert answer.code == 0 and "dataset     elsewhere" in answer.out
 

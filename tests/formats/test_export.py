@@ -128,7 +128,7 @@ def test_on_mnist(command: Command, mnist_dir: Path) -> None:
     answer = command("export", "--format", *ALL, *options)
     assert (answer.code, answer.err) == (0, "")
     found = json.loads(Path("out/certificate.json").read_text())
-    summary = safetensors.read(safetensors.PRETRAINED)["summary"]
+    summary = safetensors.read(checkpoints.PRETRAINED)["summary"]
     assert (found["dataset"], found["n"]) == ("mnist", 10_000)
     for row in found["files"].values():
         assert row["accuracy"] == summary["last"]["test_accuracy"] and row["classes_differing"] == 0
@@ -157,7 +157,7 @@ def shifted(by: float) -> Callable[[Path], Callable[[Tensor], Tensor]]:
 
 
 def test_network_whose_answers_are_no_numbers(command: Command, trained: Path) -> None:
-    content = checkpoints.read(trained)
+    content = checkpoints.read(trained).content
     content["state_dict"]["network.dense2.bias"][3] = float("nan")
     checkpoints.write(Path("nan.ckpt"), content)
     answer = command("export", "--ckpt_path", "nan.ckpt", "--format", "onnx", "--output", "out")
@@ -196,13 +196,23 @@ def test_missing_packages(command: Command, trained: Path, monkeypatch: pytest.M
     assert names() == set()
 
 
+def test_every_format_of_another_network(command: Command) -> None:
+    first = "{Conv2d: {out_channels: 5, kernel_size: 3}}"
+    layers = f"[{first}, Tanh, Flatten, {{Linear: 7}}, ELU, Linear]"
+    for name, network in (("small", "small"), ("own", layers)):
+        options = ("--model.network", network, "--trainer.max_epochs", 1, "--name", name)
+        assert command("fit", *SHORT, *options).code == 0
+        answer = command("export", "--format", *ALL, "--output", name)
+        assert (answer.code, answer.err) == (0, "")
+        found = json.loads(Path(name, "certificate.json").read_text())
+        assert found["files"].keys() == {f"mnist.{each}" for each in ALL}
+
+
 def test_network_that_keras_files_cannot_hold(command: Command) -> None:
-    small = ("--model.network", "small", "--trainer.max_epochs", 1)
-    assert command("fit", *SHORT, *small).code == 0
+    layers = "[{AvgPool2d: {kernel_size: 3, padding: 1}}, Flatten, Linear]"
+    command("fit", *SHORT, "--model.network", layers, "--trainer.max_epochs", 1)
     answer = command("export", "--format", "h5", "--output", "out")
-    assert answer.code == 2 and "cannot hold the network `small`: use safetensors" in answer.err
-    answer = command("export", "--format", "onnx", "pt2", "safetensors", "--output", "out")
-    assert (answer.code, answer.err) == (0, "")
+    assert answer.code == 2 and "AvgPool2d" in answer.err and names() == set()
 
 
 def test_wrong_options(command: Command, trained: Path) -> None:

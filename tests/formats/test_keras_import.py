@@ -40,6 +40,7 @@ def test_random_chains(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @MANY
 @given(data=st.data())
 def test_many_random_chains(data: st.DataObject) -> None:

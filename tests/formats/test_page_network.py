@@ -113,29 +113,71 @@ def test_random_networks(opened: Opened, examples: int) -> None:
     compare()
 
 
-# With arguments that are given; the others have torch's defaults.
-GIVEN = {
-    "Conv2d": {"out_channels": 5, "kernel_size": 3},
-    "ZeroPad2d": {"padding": [1, 2, 0, 3]},
-    "MaxPool2d": {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
-    "AvgPool2d": {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
-}
+POOL = {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}
+# Every argument of every layer that changes an answer, for maps of 6×10×11.
+CASES: list[Any] = [
+    {"Conv2d": {"out_channels": 5, "kernel_size": 3}},
+    {"Conv2d": {"out_channels": 4, "kernel_size": [2, 3], "bias": False, "groups": 2}},
+    {"Conv2d": {"out_channels": 12, "kernel_size": 3, "groups": 6, "padding": 1}},
+    {
+        "Conv2d": {
+            "out_channels": 2,
+            "kernel_size": [2, 3],
+            "stride": [2, 1],
+            "padding": [3, 1],
+            "dilation": [3, 2],
+        }
+    },
+    {"MaxPool2d": 2},
+    {"MaxPool2d": POOL},
+    {"MaxPool2d": {"kernel_size": [2, 3], "stride": [1, 3], "padding": [1, 0]}},
+    {"AvgPool2d": 3},
+    {"AvgPool2d": POOL},
+    {"AvgPool2d": POOL | {"count_include_pad": False}},
+    {"AvgPool2d": {"kernel_size": [4, 2], "stride": [1, 3], "padding": [2, 0]}},
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
+    "BatchNorm2d",
+    {"BatchNorm2d": {"eps": 0.5, "affine": False}},
+    {"ZeroPad2d": 2},
+    {"ZeroPad2d": [1, 2, 0, 3]},
+    "Dropout",
+    "Dropout2d",
+    "ReLU",
+    "ReLU6",
+    "LeakyReLU",
+    {"LeakyReLU": -0.5},
+    "PReLU",
+    {"PReLU": 6},
+    "ELU",
+    {"ELU": 0.3},
+    "SELU",
+    "GELU",
+    {"GELU": "tanh"},
+    "SiLU",
+    "Tanh",
+    "Sigmoid",
+    "Hardsigmoid",
+    "Softplus",
+    "Softsign",
+]
 
 
 def test_each_layer(opened: Opened) -> None:
-    """Each kind, so that none is left to chance; Flatten, Linear and BatchNorm1d in every case."""
+    """Each after a convolution, and before Flatten, BatchNorm1d and Linear, in every case."""
     page = opened()
-    for kind in KINDS.keys() - {"Flatten", "Linear", "BatchNorm1d"}:
-        layers = [
-            {"Conv2d": {"out_channels": 6, "kernel_size": [3, 2]}},
-            {kind: GIVEN.get(kind)},
-            "Flatten",
-            "BatchNorm1d",
-            "Linear",
-        ]
-        network = Network(4, network=layers, image_size=12).eval()
-        randomise(network, 1)
-        check(page, network, 1)
+    before = {"Conv2d": {"out_channels": 6, "kernel_size": [3, 2]}}
+    for i, case in enumerate(CASES):
+        network = Network(
+            4, network=[before, case, "Flatten", "BatchNorm1d", "Linear"], image_size=12
+        )
+        randomise(network.eval(), i)
+        # Values far from 0 on both sides, where activations differ most.
+        with torch.no_grad():
+            next(network.parameters()).mul_(4)
+        check(page, network, i)
+    kinds = {case if isinstance(case, str) else next(iter(case)) for case in CASES}
+    assert kinds | {"Flatten", "BatchNorm1d", "Linear"} == KINDS.keys()
 
 
 def large() -> Network:

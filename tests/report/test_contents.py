@@ -74,7 +74,7 @@ def test_the_last_where_nothing_was_validated() -> None:
 
 def test_run_without_a_checkpoint() -> None:
     found = contents.gather(write_run("run", rows_of(0.7), names=()))
-    assert found.checkpoint is found.answers is found.missing is None
+    assert (found.checkpoint, found.answers, found.missing) == (None, None, None)
     assert found.dataset == "pictures"  # as its summary says
     unfinished = write_run("other", rows_of(0.7), names=(), finished=False)
     assert contents.gather(unfinished).dataset is None

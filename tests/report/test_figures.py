@@ -208,7 +208,7 @@ def test_tiles_of_any_size(side: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, side, side), dtype=np.uint8)
     figure = figures.tiles(images, ["a", "b", "c"], columns=2, empty="")
     for drawn, image in zip(figure.axes[0].images, images, strict=True):
-        assert np.array_equal(drawn.get_array(), image)
+        assert np.array_equal(np.asarray(drawn.get_array()), image)
         box = drawn.get_window_extent()
         assert box.width == pytest.approx(box.height)
 

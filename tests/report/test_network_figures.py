@@ -88,7 +88,8 @@ def test_of_many_filters_the_first_are_drawn() -> None:
 
 def test_a_convolution_that_scales_the_input_is_passed_over() -> None:
     network, found = weights(conv(1, 1), conv(6, 5), *END)
-    assert found and torch.equal(torch.tensor(found.weights), network[1].weight[:, 0])
+    second = network.get_parameter("conv2.weight")
+    assert found and torch.equal(torch.tensor(found.weights), second[:, 0])
 
 
 def test_dense_weights_over_pixels_are_tiles() -> None:

@@ -55,8 +55,8 @@ def import_keras(
         network: For a file of weights alone, which does not describe its layers: the network, as
             in `MNISTModule`. Default: `notebook`.
         input_range: The values that the network was trained on for the darkest and the brightest
-            pixel, such as `(0, 255)`. Default: 0 to 1, or 0 to 255 where the model begins with a
-            Rescaling of bytes.
+            pixel: `(0, 255)` for bytes, `(1, 0)` for dark ink on light ground. Default: 0 to 1, or
+            0 to 255 where the model itself begins with a Rescaling of bytes.
         data: Further arguments of `MNISTDataModule`, such as `data_dir` and `preprocessing`.
 
     Raises:

@@ -110,6 +110,8 @@ class Builder:
         self.unsure = False  # a layer could not be taken, so shapes may be others than they seem
         self.parameters = 0
         self.affine: Affine | None = None
+        # Where the pixels are flattened, once a layer needs them as a vector, and by what.
+        self.flatten_at: int | None = None
         self.flattened_by: Taken | None = None
         self.softmax: Options | None = None
         self.activation: tuple[Options, str] | None = None  # the last one, if nothing follows it
@@ -166,7 +168,8 @@ class Builder:
             self.settle()
         if isinstance(self.layout, Pixels) and len(self.shape) == 1:
             spec = Spec("Flatten", {})
-            self.specs.append(spec)
+            at = len(self.specs) if self.flatten_at is None else self.flatten_at
+            self.specs.insert(at, spec)
             if self.flattened_by:
                 self.flattened_by.specs.append(spec)
             self.layout = Vector(self.shape[0])
@@ -177,9 +180,25 @@ class Builder:
     def values(self) -> Pixels | Map | Vector:
         """Return the values for a layer that treats each number alone."""
         self.settle()
-        if isinstance(self.layout, Pixels) and len(self.shape) == 1:
-            self.vector()
+        if isinstance(self.layout, Pixels) and len(self.shape) == 1 and self.flatten_at is None:
+            self.flatten_at = len(self.specs)
         return self.layout
+
+    def channels(self) -> Pixels | Map | Vector:
+        """Return the values for a layer that has a number for each channel or feature."""
+        if isinstance(self.layout, Pixels) and len(self.shape) == 1:
+            return self.vector()
+        if isinstance(self.layout, Pixels) and len(self.shape) == 3:
+            return self.map(None)
+        return self.values()
+
+    def reshape(self, shape: tuple[int, ...]) -> None:
+        """Give the pixels another shape in Keras."""
+        if len(shape) == 1:
+            self.flattened_by = self.current
+        else:
+            self.flatten_at = None
+        self.layout = Pixels(shape)
 
     def add(
         self,

@@ -149,7 +149,7 @@ def activate(options: Options, to: Builder, found: Activation | None) -> None:
         to.add(found.kind, found.arguments)
         to.activation = (options, _spoken(found.kind, options))
         return
-    values = to.values()
+    values = to.channels()
     if isinstance(values, Pixels) or (isinstance(values, Map) and not _is_point(values)):
         raise to.misfit(f"is a softmax of a map {shown(to.shape)}, not of one number a class")
     if to.softmax:
@@ -179,9 +179,7 @@ def read_prelu(options: Options, to: Builder) -> None:
     shared = options.take("shared_axes", [])
     options.finish()
     shared = shared if isinstance(shared, list) else [shared]
-    if isinstance(to.layout, Pixels) and len(to.shape) == 3:
-        to.map(None)
-    values = to.values()
+    values = to.channels()
     shape = tuple(1 if i in shared else side for i, side in enumerate(to.shape, 1))
     count = math.prod(shape)
     if isinstance(values, Pixels) or (

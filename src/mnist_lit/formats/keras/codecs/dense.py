@@ -30,8 +30,7 @@ def read_flatten(options: Options, to: Builder) -> None:
         to.layout = Vector(size, order if values.channels > 1 and size > values.channels else None)
         to.flat = options
     elif isinstance(values, Pixels):
-        to.flattened_by = to.current
-        to.layout = Pixels((math.prod(values.shape),))
+        to.reshape((math.prod(values.shape),))
 
 
 def read_reshape(options: Options, to: Builder) -> None:
@@ -49,9 +48,7 @@ def read_reshape(options: Options, to: Builder) -> None:
     if math.prod(target) != size or -1 in target:
         raise to.misfit(f"has target_shape {shown(target)} of an input {shown(to.shape)}")
     if isinstance(to.layout, Pixels):
-        if len(target) == 1:
-            to.flattened_by = to.current
-        to.layout = Pixels(tuple(target))
+        to.reshape(tuple(target))
     elif len(target) == 1 and isinstance(to.layout, Map):
         values = to.layout
         to.add("Flatten")
@@ -66,6 +63,8 @@ def read_dense(options: Options, to: Builder) -> None:
     units, has_bias = options.whole("units"), options.flag("use_bias", True)
     activation = take(options, to.version)
     options.finish()
+    if isinstance(to.layout, Pixels) and len(to.shape) == 3:
+        to.map(True, keep_affine=True)
     if isinstance(to.layout, Map):
         read_dense_of_map(to, units, has_bias)
         activate(options, to, activation)

@@ -27,9 +27,7 @@ def read_norm(options: Options, to: Builder) -> None:
     options.ignore("renorm_momentum", "renorm_clipping", "synchronized", "virtual_batch_size")
     options.finish()
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
-    if isinstance(to.layout, Pixels) and len(to.shape) == 3:
-        to.map(None)
-    values = to.values()
+    values = to.channels()
     if isinstance(values, Pixels):
         raise to.misfit(f"normalizes each column of its input {shown(to.shape)}")
     rank = len(to.shape) + 1
