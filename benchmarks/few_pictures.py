@@ -1,9 +1,9 @@
-"""What does `configs/folder.yaml` reach with few pictures, beside the defaults?
+"""What does `configs/folder.yaml` reach with few pictures, compared with the defaults?
 
 python benchmarks/few_pictures.py [--data_dir DIR] [--seeds 5]
 
 The first 100 images of each digit of MNIST's training set, and its test set, as PNG files in
-folders. The figure is that of the last epoch on test.
+folders. The accuracy is that of the last epoch on test.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from PIL import Image
 from mnist_lit.data.published import Published
 from processes import run
 
-RECIPE = Path(__file__).parent.parent / "configs" / "folder.yaml"
+CONFIG = Path(__file__).parent.parent / "configs" / "folder.yaml"
 EACH = 100
 
 
@@ -38,7 +38,7 @@ def main() -> None:
                     path = Path(folder, "digits", part, str(int(label)), f"{i:05}.png")
                     path.parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(image).save(path)
-        for name, options in (("folder.yaml", ("--config", RECIPE)), ("defaults", ())):
+        for name, options in (("folder.yaml", ("--config", CONFIG)), ("defaults", ())):
             found = []
             for seed in range(args.seeds):
                 run("-m", "mnist_lit", "fit", *options, "--data.dataset", "digits", "--name", name,

@@ -1,11 +1,11 @@
-"""What does a folder of pictures cost, the first time and later, beside MNIST's own files?
+"""What does a folder of pictures cost, the first time and later, compared with MNIST's own files?
 
 python benchmarks/folder.py [--data_dir DIR] [--most 50000]
 
 The pictures are MNIST's: PNG files of 28×28 pixels taken as they are, and JPEG files of 128×128,
-dark on light, in which the ink is looked for. Each figure is that of a process of its own. Time and
-memory should grow linearly, memory by about a byte a pixel and what the files' names need. It is
-measured on Linux alone.
+dark on light, in which the ink is searched. Each number comes from a process of its own. Time and
+memory should grow linearly, memory by about a byte per pixel and the length of the files' names. It
+runs on Linux only.
 """
 
 import argparse
@@ -45,9 +45,9 @@ def write(folder: Path, images: list[Image.Image], labels: list[int], suffix: st
         image.save(path)
 
 
-def prepare(folder: str, recipe: str) -> list[float]:
+def prepare(folder: str, preprocessing: str) -> list[float]:
     """Return the seconds until the images are in memory, and the megabytes that this took."""
-    command = [sys.executable, "-c", PREPARE, recipe]
+    command = [sys.executable, "-c", PREPARE, preprocessing]
     answer = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
     found: list[float] = json.loads(answer.stdout.splitlines()[-1])
     return found
@@ -70,7 +70,8 @@ def main() -> None:
     images, labels = Published("mnist", args.data_dir).read("train")
     small = [Image.fromarray(image) for image in images[: args.most, 0].numpy()]
     print(f"{'':<16}{'pictures':>10}{'first s':>9}{'later s':>9}{'ms each':>9}{'MB':>7}")
-    for kind, recipe, suffix in (("PNG 28×28", "plain", ".png"), ("JPEG 128×128", "mnist", ".jpg")):
+    kinds = (("PNG 28×28", "plain", ".png"), ("JPEG 128×128", "mnist", ".jpg"))
+    for kind, preprocessing, suffix in kinds:
         for n in (1000, 2000, 5000, 10_000, 20_000, 50_000):
             if n > args.most:
                 continue
@@ -79,13 +80,13 @@ def main() -> None:
                 if suffix == ".jpg":
                     pictures = [p.point(lambda v: 255 - v).resize((128, 128)) for p in pictures]
                 write(Path(folder), pictures, labels[:n].tolist(), suffix)
-                (first, _), (later, megabytes) = (prepare(folder, recipe) for _ in range(2))
+                (first, _), (later, megabytes) = (prepare(folder, preprocessing) for _ in range(2))
             print(f"{kind:<16}{n:>10,}{first:>9.2f}{later:>9.2f}{1000 * first / n:>9.2f}", end="")
             print(f"{megabytes:>7.0f}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), small, labels[: args.most].tolist(), ".png")
         own = ("--data.dataset", "digits", "--data.val_split", 0)
-        # A fifth of the folder is set apart for test.
+        # A fifth of the folder is kept for the test.
         batches = int(0.8 * args.most) // 32
         mnist = ("--data.data_dir", Path(args.data_dir).resolve(), "--data.val_split", 0)
         limit = ("--trainer.limit_train_batches", batches)

@@ -1,9 +1,10 @@
-"""How do time and memory grow with the batch and with the data?
+"""How do time and memory grow with the size of the batch and of the data?
 
 python benchmarks/growth.py [--data_dir DIR]
 
-Each row is a `fit` of two epochs in a process of its own; the time is that of the second epoch's
-training, the memory the process's largest. Time should grow linearly with the images, with no step.
+Each row is a `fit` of two epochs in a process of its own. The time is that of the second epoch's
+training, the memory the largest of the process. Time should grow linearly with the images, without
+a jump.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What could the machine do at best, and where does the rest of the time go?
+"""What is the most that the machine could do, and where does the rest of the time go?
 
 python benchmarks/limit.py [--data_dir DIR] [--batch_size 32 128]
 
-The multiply-adds of an epoch of 60,000 images over the machine's peak for matrix products, next to
-the measured time of the bare loop; then the operations that take the most of a step.
+It divides the multiply-adds of an epoch of 60,000 images by the machine's peak for matrix products,
+and measures the time of the bare loop. Then it lists the operations that take most of a step.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""What does `fit` cost over a bare PyTorch loop of the same arithmetic?
+"""How much longer than a bare PyTorch loop of the same arithmetic does `fit` take?
 
 python benchmarks/overhead.py [--data_dir DIR] [--batch_size 32 128] [--pairs 5]
 
-Each pair trains one epoch of 60,000 images twice, by `fit` (bar, figures, TensorBoard, CSV and
-checkpoints on, validation off) and by the bare loop, in an order that alternates. The time is that
-of the training, from its first step to the last file; the weights are compared bit for bit.
+Each pair trains one epoch of 60,000 images twice: with `fit` (progress bar, metrics, TensorBoard,
+CSV and checkpoints on, validation off) and with the bare loop, in alternating order. The time is
+that of the training, from its first step to the last file. The weights are compared bit for bit.
 """
 
 import argparse

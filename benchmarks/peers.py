@@ -1,10 +1,10 @@
-"""How fast is an epoch of the notebook's recipe, next to what people use?
+"""How fast is an epoch of the notebook's training, compared with what people use?
 
 python benchmarks/peers.py --keras_python PATH [--data_dir DIR] [--rounds 5]
 
-Four contestants train the notebook's network at batch 32 on 60,000 images, each in a process of
-its own that lives for the whole race: an epoch to warm up, then an epoch a round, one contestant
-after the other. The time is that of an epoch as seen from outside.
+Four peers train the notebook's network at batch 32 on 60,000 images. Each is one process from start
+to end: an epoch to warm up, then one epoch per round, one peer after the other. The time is that of
+an epoch as seen from outside.
 
 `--keras_python` is the Python of an environment with `benchmarks/requirements.txt`.
 """
@@ -27,7 +27,7 @@ NAMES = {
 }
 
 
-class Contestant:
+class Peer:
     def __init__(self, name: str, python: str, data_dir: str, epochs: int) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
@@ -63,25 +63,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     data_dir = str(Path(args.data_dir).resolve())
-    contestants = {}
+    peers = {}
     for name in NAMES:
         python = args.keras_python if name == "keras_notebook" else sys.executable
-        contestants[name] = Contestant(name, python, data_dir, args.rounds + 1)
-        contestants[name].epoch()
+        peers[name] = Peer(name, python, data_dir, args.rounds + 1)
+        peers[name].epoch()
     seconds: dict[str, list[float]] = {name: [] for name in NAMES}
     for _ in range(args.rounds):
-        for name, contestant in contestants.items():
-            seconds[name].append(contestant.epoch())
+        for name, peer in peers.items():
+            seconds[name].append(peer.epoch())
     print(f"{'':<45}{'s/epoch':>9}{'ratio':>7}{'min':>7}{'max':>7}  accuracy")
-    for name, contestant in contestants.items():
+    for name, peer in peers.items():
         pairs = zip(seconds[name], seconds["this_project"], strict=True)
         ratios = [its / ours for its, ours in pairs]
         print(
             f"{NAMES[name]:<45}{statistics.median(seconds[name]):>9.2f}"
             f"{statistics.median(ratios):>7.2f}{min(ratios):>7.2f}{max(ratios):>7.2f}"
-            f"{contestant.answer():>10.4f}"
+            f"{peer.answer():>10.4f}"
         )
-        contestant.process.wait()
+        peer.process.wait()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Running a command line as a process of its own, timed and weighed from outside."""
+"""Run a command line in its own process, and measure its time and memory."""
 
 import os
 import subprocess

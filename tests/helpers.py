@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from mnist_lit.errors import Argument, Words
+
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -28,3 +30,8 @@ Command = Callable[..., Answer]
 
 # A real training that takes about a second: 10 batches of 32 in an epoch on the embedded sample.
 SHORT = ("--data.source", "sample", "--trainer.limit_train_batches", "10")
+
+
+def parts(words: Words) -> tuple[str | Path | Argument, ...]:
+    """Return the parts of an error's subject, problem or remedy."""
+    return (words,) if isinstance(words, str | Path | Argument) else words

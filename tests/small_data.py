@@ -1,5 +1,6 @@
 """Small data sets of real digits, re-labelled and written in the ways that people have them."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from mnist_lit.data import sample
 from mnist_lit.data.catalogue import CATALOGUE, Publication
@@ -29,6 +31,14 @@ def digits(n: int, classes: int, *, skip: int = 0) -> Part:
         chosen.append(of_digit[label % 10][taken[label % 10]])
         taken[label % 10] += 1
     return images.numpy()[chosen[skip:], 0], own
+
+
+def digit_files() -> list[int]:
+    """Write 20 test digits of the sample as dark ink, 0.png to 19.png; return their labels."""
+    images, labels = sample.load()["test"]
+    for i in range(20):
+        Image.fromarray(255 - images[50 * i, 0].numpy()).resize((140, 140)).save(f"{i}.png")
+    return labels[::50].tolist()
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch, n_train: int = 100, n_test: int = 50) -> None:
@@ -88,3 +98,30 @@ def drawn(image: NDArray[np.uint8], rng: np.random.Generator, scale: int = 5) ->
     page = Image.new("L", (large.width + left + right, large.height + top + bottom), 255)
     page.paste(large, (left, top))
     return page
+
+
+def rows(split: tuple[Tensor, Tensor]) -> set[tuple[bytes, int]]:
+    """Return the images and labels of a split, as `written` does."""
+    images, labels = split
+    return written((images[:, 0].numpy(), labels.numpy()))
+
+
+def written(part: Part) -> set[tuple[bytes, int]]:
+    return {(image.tobytes(), int(label)) for image, label in zip(*part, strict=True)}
+
+
+class Terminal(io.StringIO):
+    """Stands in for stderr as a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        """Return what stays on the screen, of text whose only movements are CR and LF."""
+        screen = []
+        for line in self.getvalue().split("\n"):
+            shown = ""
+            for part in line.split("\r"):
+                shown = part + shown[len(part) :]
+            screen.append(shown.rstrip())
+        return [line for line in screen if line]

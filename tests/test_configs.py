@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
+import small_data
 from helpers import REPOSITORY
-from mnist_lit import environment
+from mnist_lit import Network, environment
 from mnist_lit.cli.training import CLI
 from mnist_lit.network.architecture import Architecture
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+NETWORKS = sorted((REPOSITORY / "configs" / "networks").glob("*.yaml"))
 
 
 def resolved(*args: str) -> dict[str, Any]:
@@ -21,9 +23,13 @@ def resolved(*args: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_loads_and_says_what_for(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    assert lines[0].startswith("# ")
-    given, whole = yaml.safe_load(path.read_text()), resolved("--config", str(path))
+    text = path.read_text()
+    assert text.startswith("# ")
+    options = ["--config", str(path)]
+    if "--data.dataset DIR" in text:
+        small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
+        options += ["--data.dataset", "letters"]
+    given, whole = yaml.safe_load(text), resolved(*options)
     for group, options in given.items():
         for name, value in options.items():
             if name != "callbacks":
@@ -52,3 +58,10 @@ def test_keras_spells_out_the_defaults() -> None:
     assert given["data"].keys() == whole["data"].keys() - elsewhere
     assert given["model"].keys() == whole["model"].keys() - {"large"} | {"dropout"}
     assert given["trainer"] == {"max_epochs": 50}
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
+def test_network_has_as_many_parameters_as_it_says(path: Path) -> None:
+    parameters = sum(part.numel() for part in Network(10, network=path).parameters())
+    comment = path.read_text().split("\n- ")[0]
+    assert comment.startswith("# ") and f"{parameters:,} parameters for 10 classes" in comment

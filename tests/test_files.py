@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Files written whole or not at all, and YAML that is safe to read."""
 
 import errno
 import os
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lit.files import atomic_write
+from mnist_lit.errors import InputError
+from mnist_lit.files import atomic_write, check_yaml, read_yaml
 
 
 def names(folder: str = ".") -> list[str]:
@@ -90,3 +91,48 @@ def test_full_disk_is_told_with_the_files_name(monkeypatch: pytest.MonkeyPatch) 
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "file")
     assert Path("file").read_bytes() == b"old"
     assert names() == ["file"]
+
+
+def test_yaml_is_plain_values() -> None:
+    Path("my.yaml").write_text("a: [1, x, {b: null}]\n")
+    assert read_yaml("my.yaml") == {"a": [1, "x", {"b": None}]}
+    assert check_yaml("my.yaml") == "a: [1, x, {b: null}]\n"
+
+
+LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        (b"a: " + b"[" * 60 + b"]" * 60, "nested too deep or uses aliases"),
+        (b"[" * 100_000, "nested too deep or uses aliases"),
+        (LAUGHS.encode(), "nested too deep or uses aliases"),
+        (b"&a [*a]", "nested too deep or uses aliases"),
+        (b"#" * 1_000_001, "is larger than 1 MB"),
+        (b"a: [", "is not YAML"),
+        (b"\xff\xfe", "is not YAML"),
+        (b"\0", "is not YAML"),
+        (b"!!python/object/apply:os.system [exit]", "is not YAML"),
+        # What PyYAML reads raises more than its own errors.
+        (b"!!int x", "is not YAML"),
+        (b"!!bool x", "is not YAML"),
+        (b"2001-99-99", "is not YAML"),
+        (b"9" * 5000, "is not YAML"),
+        (b"{[1]: 2}", "is not YAML"),
+    ],
+)
+def test_yaml_that_is_refused(content: bytes, problem: str) -> None:
+    Path("my.yaml").write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_yaml("my.yaml")
+    assert error.value.subject == Path("my.yaml")
+    assert problem in str(error.value.problem)
+
+
+def test_yaml_that_is_not_a_file() -> None:
+    Path("folder").mkdir()
+    for name, problem in (("none.yaml", "is not there"), ("folder", "cannot be read")):
+        with pytest.raises(InputError) as error:
+            read_yaml(name)
+        assert error.value.problem == problem

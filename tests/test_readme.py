@@ -57,6 +57,8 @@ def test_commands(command: Command) -> None:
     images, _ = sample.load()["test"]
     Image.fromarray(255 - images[0, 0].numpy()).resize((280, 280)).save("photo.jpg")
     small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
+    (network,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
+    Path("my.yaml").write_text(network)
     ran = 0
     for line in LINES:
         if line.startswith(("make ", *INSTALLING)):
@@ -86,6 +88,7 @@ def test_commands(command: Command) -> None:
             options += ["--data.source", "sample"]
         answer = command(name, *options)
         assert (answer.code, answer.err) == (0, ""), line
+        assert "no report was drawn" not in answer.out, line
         ran += 1
     assert ran >= 20
 

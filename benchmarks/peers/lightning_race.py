@@ -1,4 +1,4 @@
-"""A Lightning callback that starts and ends each epoch by the race's word."""
+"""A Lightning callback that waits for the start of each epoch and reports its end."""
 
 import lightning.pytorch as pl
 

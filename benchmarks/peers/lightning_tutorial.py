@@ -1,4 +1,4 @@
-"""The usual Lightning tutorial: ToTensor an image at a time, a metric and two log calls a step."""
+"""The usual Lightning tutorial: ToTensor per image, a metric and two log calls per step."""
 
 import warnings
 

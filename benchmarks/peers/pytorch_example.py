@@ -1,4 +1,4 @@
-"""PyTorch's introductory loop: an image at a time through ToTensor, a DataLoader."""
+"""PyTorch's introductory loop: ToTensor per image, and a DataLoader."""
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ import worker
 
 
 def network() -> nn.Sequential:
-    """The notebook's network, its order, memory format and initialisation as they come."""
+    """The notebook's network, with PyTorch's default memory format and initialisation."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 4),
         nn.ReLU(),

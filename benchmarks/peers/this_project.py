@@ -1,4 +1,4 @@
-"""`fit` of this project with the notebook's first recipe: the defaults, no validation."""
+"""This project's `fit` with the notebook's first training: the defaults, without validation."""
 
 from typing import Any
 

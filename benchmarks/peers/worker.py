@@ -1,6 +1,6 @@
-"""How a contestant talks to the race: a line on stdin starts an epoch, `@ …` on stdout ends it.
+"""How a peer talks to `peers.py`: a line on stdin starts an epoch, `@ …` on stdout ends it.
 
-Each contestant is called with the data folder and the number of epochs, in an empty folder.
+Each peer is started in an empty folder, with the data folder and the number of epochs as arguments.
 """
 
 import sys
@@ -21,7 +21,7 @@ def tell(value: float = 0) -> None:
 
 
 def race(epoch: Callable[[], object], accuracy: Callable[[], float]) -> None:
-    """Train an epoch at each word, then tell the test accuracy."""
+    """Train an epoch for each line on stdin, then report the test accuracy."""
     for _ in range(EPOCHS):
         wait()
         epoch()

@@ -77,7 +77,9 @@ def check_yaml(path: str | Path) -> str:
                 raise InputError(path, "is nested too deep or uses aliases", "write it plainly")
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _not_yaml(path, error) from error
-    except OSError as error:
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
         problem = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
         raise InputError(path, problem, "give the path of a YAML file") from error
     return text

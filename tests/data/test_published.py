@@ -16,9 +16,10 @@ import torchvision.datasets
 
 import small_data
 from helpers import SHORT, Command
+from helpers import parts as parts_of
 from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.published import Published, Unavailable
-from mnist_lit.errors import InputError, RunError
+from mnist_lit.errors import RunError
 
 OTHERS = [name for name in CATALOGUE if name != "mnist"]
 EMNIST = [name for name in CATALOGUE if name.startswith("emnist")]
@@ -203,8 +204,8 @@ def test_files_put_there_by_hand(at: int, change: Any, problem: str) -> None:
     assert said[0] == path.name and said[1].startswith(problem)
 
 
-def test_fewer_images_than_were_published(capsys: pytest.CaptureFixture[str]) -> None:
-    """Part of a data set serves a lesson, but its figures are none of the data set's."""
+def test_fewer_images_than_were_published(caplog: pytest.LogCaptureFixture) -> None:
+    """Part of a data set serves a lesson, but its metrics aren't those of the whole."""
     own = CATALOGUE["kmnist"]
     small_data.write_idx(own, Path("data"), *parts("kmnist"))
     files = {name: 10 * n for name, n in own.files.items()}
@@ -213,31 +214,29 @@ def test_fewer_images_than_were_published(capsys: pytest.CaptureFixture[str]) ->
         found = Published("kmnist", "data")
         found.prepare()
         assert len(found.load(0)["train"][1]) == 100
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "holds 100 images, not the 1,000 that were published" in lines[0]
+    assert len(caplog.messages) == 2
+    assert "holds 100 images, not the 1,000 that were published" in caplog.messages[0]
 
 
-def test_nothing_stands_in_for_another_data_set(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_stands_in_for_another_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", [])
-    answer = command("fit", "--data.dataset", "fashion")
-    assert answer.code == 1 and answer.err.count("\n") == 1
-    assert "FashionMNIST is not in data/FashionMNIST/raw" in answer.err
-    assert "sample" not in answer.err and not Path("runs").exists()
-    with pytest.raises(InputError, match="sample is one of mnist"):
-        Published("fashion", "data", "sample")
-    answer = command("doctor", "--data.dataset", "fashion")
-    assert answer.code == 1 and "fit --data.dataset fashion --data.data_dir data" in answer.out
+    with pytest.raises(Unavailable) as caught:
+        Published("fashion", "data").prepare()
+    assert caught.value.subject == "FashionMNIST"
+    assert "is not in data/FashionMNIST/raw" in str(caught.value.problem)
+    assert not any("sample" in str(part) for part in parts_of(caught.value.remedy))
 
 
 def test_damage_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision.datasets.KMNIST, "mirrors", [])
     small_data.write_idx(CATALOGUE["kmnist"], Path("data"), *parts("kmnist"))
-    (Path("data/KMNIST/raw") / "t10k-labels-idx1-ubyte").write_bytes(b"x")
-    with pytest.raises(RunError, match="t10k-labels-idx1-ubyte is not a whole IDX file") as caught:
+    path = Path("data/KMNIST/raw/t10k-labels-idx1-ubyte")
+    path.write_bytes(b"x")
+    with pytest.raises(RunError) as caught:
         Published("kmnist", "data").prepare()
     assert not isinstance(caught.value, Unavailable)
+    assert caught.value.subject == path
+    assert str(caught.value.problem).startswith("is not a whole IDX file of its kind and could not")
 
 
 @pytest.mark.parametrize("name", OTHERS)

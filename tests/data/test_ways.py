@@ -15,8 +15,7 @@ from mnist_lit.data.published import Published
 
 def weights(run: str) -> dict[str, Tensor]:
     path = Path("runs") / run / "version_0" / "checkpoints" / "last.ckpt"
-    state: dict[str, Tensor] = checkpoints.read(path)["state_dict"]
-    return state
+    return checkpoints.read(path).weights
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -51,8 +50,8 @@ def test_same_weights_by_every_way(command: Command, monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 @pytest.mark.mnist
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("recipe", ["plain", "mnist"])
-def test_mnist_in_folders_is_mnist(command: Command, mnist_dir: Path, recipe: str) -> None:
+@pytest.mark.parametrize("preprocessing", ["plain", "mnist"])
+def test_mnist_in_folders_is_mnist(command: Command, mnist_dir: Path, preprocessing: str) -> None:
     """All 70,000 images as PNG files: the same pixels, and after an epoch the same weights."""
     found = Published("mnist", str(mnist_dir))
     names = [str(digit) for digit in range(10)]
@@ -64,7 +63,7 @@ def test_mnist_in_folders_is_mnist(command: Command, mnist_dir: Path, recipe: st
     ):
         small_data.write_folder(Path("digits") / part, (images[bounds], labels[bounds]), names)
     options = ("--trainer.max_epochs", 1)
-    folder = ("--data.dataset", "digits", "--data.preprocessing", recipe)
+    folder = ("--data.dataset", "digits", "--data.preprocessing", preprocessing)
     answer = command("fit", *folder, *options)
     assert (answer.code, answer.err) == (0, "")
     assert command("fit", "--data.data_dir", mnist_dir, "--data.source", "full", *options).code == 0

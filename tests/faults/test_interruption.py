@@ -17,7 +17,7 @@ import torch
 
 from helpers import SHORT, Command
 from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.report import report
+from mnist_lit.runs import metrics
 from mnist_lit.runs.run import Run
 
 RUN = Path("runs/mnist/version_0")
@@ -130,7 +130,7 @@ def test_no_room_for_the_metrics(command: Command, small_files: Callable[[int], 
     before = run.metrics.read_bytes()
     small_files(100)
     with pytest.raises(OSError, match=r"File too large: .runs.mnist.version_0.metrics\.csv"):
-        run.write_metrics(report.rows_of(run) * 50)
+        metrics.write(run, metrics.read(run) * 50)
     assert run.metrics.read_bytes() == before
     assert not list(RUN.rglob("*.tmp"))
 

@@ -1,9 +1,12 @@
 """The network against the notebook's table, Keras's initialisation and plain numpy."""
 
-import ast
+import copy
+import hashlib
+import io
 import math
+import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_lit import network as network_file
+from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.network import Network
 
 SHAPES = {
     "conv1": (32, 25, 25),
+    "relu1": (32, 25, 25),
     "pool1": (32, 12, 12),
-    "relu1": (32, 12, 12),
     "conv2": (64, 9, 9),
+    "relu2": (64, 9, 9),
     "pool2": (64, 4, 4),
-    "relu2": (64, 4, 4),
     "conv3": (64, 1, 1),
     "relu3": (64, 1, 1),
     "dropout": (64, 1, 1),
@@ -200,12 +203,177 @@ def test_dropout_can_be_set(images: Tensor) -> None:
     assert torch.equal(answer, without.eval()(images))
 
 
-def test_imports_torch_alone() -> None:
-    modules = set()
-    for node in ast.walk(ast.parse(Path(network_file.__file__).read_text())):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            modules.add("." * node.level + (node.module or ""))
-    packages = {module.split(".")[0] for module in modules}
-    assert packages - sys.stdlib_module_names == {"torch"}
+def test_bare_network_is_the_notebooks() -> None:
+    assert Network().architecture == Architecture.of("notebook")
+    assert [layer.name for layer in Network().layers] == list(SHAPES)
+
+
+# The sha256 of all weights after `torch.manual_seed(0)`, as they were before networks were values.
+STARTS = {"notebook": "b4dea11911e2e10f", "small": "23b3c3617610c8d0"}
+# The order in which each network ran then; `small` has kept it.
+RUNS = {
+    "notebook": "conv1 pool1 relu1 conv2 pool2 relu2 conv3 relu3 dropout flatten dense1 sigmoid "
+    "dense2 log_softmax",
+    "small": "conv1 pool1 norm1 relu1 conv2 norm2 relu2 conv3 pool2 norm3 relu3 conv4 norm4 relu4 "
+    "flatten dropout dense1 log_softmax",
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_weights_start_as_they_always_did(name: str) -> None:
+    """A seed means the same weights for ever."""
+    torch.manual_seed(0)
+    digest = hashlib.sha256()
+    for value in Network(network=name).state_dict().values():
+        digest.update(value.contiguous().numpy().tobytes())
+    assert digest.hexdigest()[:16] == STARTS[name]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_answers_and_gradients_are_bitwise_those_of_the_layers_by_hand(
+    name: str, images: Tensor
+) -> None:
+    network = Network(network=name)
+    layers = dict(copy.deepcopy(network).named_children())
+    by_hand = nn.Sequential(*(layers[one] for one in RUNS[name].split()))
+    results = []
+    for model in (network, by_hand):
+        torch.manual_seed(1)
+        answers = model(images[..., : network.side, : network.side])
+        functional.nll_loss(answers, torch.arange(6)).backward()
+        results.append([answers, *(parameter.grad for parameter in model.parameters())])
+    for found, wanted in zip(*results, strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_parameters_of_small() -> None:
+    assert sum(parameter.numel() for parameter in Network(network="small").parameters()) == 84_810
+
+
+def test_sides() -> None:
+    assert Network().side == 25
+    assert Network(network="small").side == 28  # its third layer is a batch norm
+
+
+def local(kernel: int, **more: Any) -> dict[str, Any]:
+    return {"Conv2d": {"out_channels": 2, "kernel_size": kernel} | more}
+
+
+@pytest.mark.parametrize(
+    "first, side",
+    [
+        ([local(3, stride=3)], 27),
+        ([local(3, stride=[3, 1])], 28),  # 27 rows and 28 columns
+        ([local(3, dilation=2, stride=4)], 25),
+        ([local(3), {"MaxPool2d": 4}], 26),
+        ([local(3), "PReLU", {"AvgPool2d": 4}], 26),
+        ([{"MaxPool2d": {"kernel_size": 2, "stride": 5}}], 27),
+        ([local(3), {"MaxPool2d": {"kernel_size": 4, "ceil_mode": True}}], 28),
+        ([local(3), {"MaxPool2d": {"kernel_size": 4, "padding": 1}}], 28),
+        ([local(3, padding=1), {"MaxPool2d": 5}], 28),
+        ([{"ZeroPad2d": [1, 0, 0, 0]}, {"MaxPool2d": 5}], 28),
+        ([{"Dropout": 0.5}, {"MaxPool2d": 5}], 28),
+        (["BatchNorm2d", {"MaxPool2d": 5}], 28),
+        # What pads later still gets the whole of its input.
+        ([{"MaxPool2d": 5}, local(3, padding=1)], 25),
+        ([{"MaxPool2d": 5}, "BatchNorm2d", {"MaxPool2d": 2}], 25),
+    ],
+)
+def test_side_of_what_can_reach_an_output(first: list[Any], side: int) -> None:
+    assert Network(network=[*first, "Flatten", "Linear"]).side == side
+
+
+@pytest.mark.parametrize(
+    "activation, moves",
+    [
+        ("ReLU", True),
+        ("ReLU6", True),
+        ("LeakyReLU", True),
+        ({"LeakyReLU": -0.1}, False),
+        ("ELU", True),
+        ({"ELU": -1.0}, False),
+        ("SELU", True),
+        ("Tanh", True),
+        ("Sigmoid", True),
+        ("Hardsigmoid", True),
+        ("Softplus", True),
+        ("Softsign", True),
+        ("PReLU", False),  # its slope is learnt, and may fall below zero
+        ("GELU", False),
+        ("SiLU", False),
+    ],
+)
+@pytest.mark.parametrize("pool", [{"MaxPool2d": 2}, "AdaptiveMaxPool2d"])
+def test_max_pools_run_before_activations_that_never_fall(
+    activation: Any, moves: bool, pool: Any
+) -> None:
+    network = Network(network=[local(3), activation, pool, "Flatten", "Linear"])
+    ran: list[str] = []
+    for name, layer in network.named_children():
+        layer.register_forward_hook(lambda *_, name=name: ran.append(name))
+    network(torch.zeros(1, 1, 28, 28))
+    names = [layer.name for layer in network.layers]
+    assert names == list(dict(network.named_children()))
+    if moves:
+        names[1], names[2] = names[2], names[1]
+    assert ran == names
+
+
+def test_a_pool_passes_several_activations_but_nothing_else() -> None:
+    pool = {"MaxPool2d": 2}
+    value = [local(3), "BatchNorm2d", "ReLU", "Tanh", pool, pool, {"AvgPool2d": 2}, "ReLU", pool]
+    network = Network(network=[*value, "Flatten", "Linear"])
+    ran: list[str] = []
+    for name, layer in network.named_children():
+        layer.register_forward_hook(lambda *_, name=name: ran.append(name))
+    network(torch.zeros(1, 1, 28, 28))
+    expected = "conv1 norm1 pool1 pool2 relu1 tanh pool3 pool4 relu2 flatten dense1 log_softmax"
+    assert ran == expected.split()
+
+
+def test_inits() -> None:
+    layers = [local(3), "PReLU", "BatchNorm2d", "Flatten", "Linear"]
+    keras, torchs = (
+        Network(network={"init": init, "layers": layers}).state_dict()
+        for init in ("keras", "torch")
+    )
+    assert not keras["conv1.bias"].any()
+    assert torchs["conv1.bias"].any()
+    assert not keras["dense1.bias"].any()
+    assert keras["prelu.weight"] == 0
+    assert torchs["prelu.weight"] == 0.25
+    assert (keras["norm1.weight"] == 1).all()
+
+
+@pytest.mark.parametrize("image_size", [8, 13, 64, 256])
+def test_other_image_sizes(image_size: int) -> None:
+    value = [local(3), {"MaxPool2d": 2}, "Flatten", "Linear"]
+    network = Network(3, network=value, image_size=image_size)
+    assert network.image_size == image_size
+    assert network(torch.zeros(2, 1, image_size, image_size)).shape == (2, 3)
+
+
+def test_copies_and_pickles(network: Network, images: Tensor) -> None:
+    file = io.BytesIO()
+    torch.save(network, file)
+    file.seek(0)
+    for other in (copy.deepcopy(network), torch.load(file, weights_only=False)):
+        assert other.layers == network.layers
+        assert other.architecture == network.architecture
+        assert torch.equal(other(images), network(images))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_is_exported_with_any_number_of_images(
+    network: Network, images: Tensor, strict: bool
+) -> None:
+    batch = torch.export.Dim("batch", min=1, max=1000)
+    program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},), strict=strict)
+    assert torch.equal(program.module()(images[:4]), network(images[:4]))
+
+
+def test_starting_loads_none_of_the_meta_device_kernels() -> None:
+    code = (
+        "import sys, mnist_lit.network.network as n; n.Network(); sys.exit('sympy' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

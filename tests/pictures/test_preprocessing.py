@@ -269,7 +269,7 @@ def test_proportions_of_emnist_at_any_size(side: int) -> None:
     picture = pictures.prepare(np.asarray(glyph(200), np.float32), "emnist", side)
     assert picture.image.shape == (side, side) and picture.note == ""
     rows, columns = extents(picture.image, 64)
-    assert abs((rows.stop - rows.start) - side * 24 / 28) <= 1
+    assert abs((rows.stop - rows.start) - side * 24 / 28) <= 1.5  # soft edges
     for extent in (rows, columns):
         assert abs(extent.start + extent.stop - side) <= 2
 

@@ -1,41 +1,31 @@
-"""Figures say what they are given: points, labels, marked epochs. Looking at them is no test's."""
+"""Figures hold what they are given: points, labels, marked epochs. People look at them."""
 
-import io
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnist_lit import Network
-from mnist_lit.network.network import SmallNetwork, layers
-from mnist_lit.report import figures
-from mnist_lit.report import labels as lettering
-
-
-def row(epoch: int, train: float, val: float | None) -> dict[str, Any]:
-    accuracy = None if val is None else 1 - val
-    return {"epoch": epoch, "train_loss": train, "train_accuracy": 1 - train} | {
-        "val_loss": val,
-        "val_accuracy": accuracy,
-        "lr": 1e-3,
-        "seconds": 2.0,
-    }
-
+from mnist_lit.colours import Colours
+from mnist_lit.evaluation import Answers
+from mnist_lit.report import figures, labels
+from mnist_lit.report.style import png, styled
+from records import row
 
 TRAIN = [0.5, 0.3, 0.2, 0.1, 0.05]
 VAL = [0.4, 0.35, 0.15, 0.18, 0.2]
-ROWS = [row(i, *pair) for i, pair in enumerate(zip(TRAIN, VAL, strict=True), 1)]
+ROWS = [
+    row(i, train, val, (1 - train, 1 - val))
+    for i, (train, val) in enumerate(zip(TRAIN, VAL, strict=True), 1)
+]
 
 
 @pytest.fixture(params=["light", "dark"])
-def style(request: pytest.FixtureRequest) -> Any:
-    with figures.styled(request.param) as style:
-        yield style
+def colours(request: pytest.FixtureRequest) -> Any:
+    with styled(request.param) as colours:
+        yield colours
 
 
 def texts(figure: Figure) -> list[str]:
@@ -46,27 +36,19 @@ def texts(figure: Figure) -> list[str]:
     return found
 
 
+def answered(labels: list[int], probabilities: list[list[float]]) -> Answers:
+    """Return answers to black images."""
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    return Answers(images, np.array(labels), np.log(np.array(probabilities, np.float32)))
+
+
 def line(axes: Axes, label: str) -> Any:
     (found,) = (line for line in axes.lines if str(line.get_label()).startswith(label))
     return found
 
 
-def test_parting() -> None:
-    assert figures.parting(ROWS) == 4
-    assert figures.parting(ROWS[:1]) is None  # validation is still better
-    assert figures.parting([row(1, 0.1, 0.2), row(2, 0.2, 0.1)]) is None
-    assert figures.parting([row(1, 0.1, 0.2)]) == 1
-    assert figures.parting([row(1, 0.1, None)]) is None
-
-
-def test_best_epoch() -> None:
-    assert figures.best_epoch(ROWS) == 3
-    assert figures.best_epoch([row(1, 1, 0.2), row(2, 1, 0.1), row(3, 1, 0.1)]) == 2
-    assert figures.best_epoch([row(1, 0.1, None)]) is None
-
-
-def test_curves(style: figures.Style) -> None:
-    figure = figures.curves(ROWS, style)
+def test_curves(colours: Colours) -> None:
+    figure = figures.curves(ROWS, colours)
     for axes, quantity in zip(figure.axes, ("loss", "accuracy"), strict=True):
         train, val = line(axes, "training"), line(axes, "validation")
         assert (train.get_linestyle(), train.get_marker()) == ("None", "o")
@@ -84,37 +66,24 @@ def test_curves(style: figures.Style) -> None:
     assert "validation loss above training loss for good, from epoch 4" in texts(figure)
 
 
-def test_curves_of_one_epoch_and_without_validation(style: figures.Style) -> None:
-    figure = figures.curves(ROWS[:1], style)
+def test_curves_of_one_epoch_and_without_validation(colours: Colours) -> None:
+    figure = figures.curves(ROWS[:1], colours)
     assert line(figure.axes[0], "validation").get_marker() == "_"  # a line of one point is nothing
     assert figure.axes[0].get_xlim() == (0.5, 1.5)
-    figure = figures.curves([row(1, 0.3, None), row(2, 0.2, None)], style)
+    figure = figures.curves([row(1, 0.3, None), row(2, 0.2, None)], colours)
     assert [str(line.get_label())[:8] for line in figure.axes[0].lines] == ["training"]
     assert not figure.axes[0].patches
 
 
-def test_curves_where_not_every_epoch_is_validated(style: figures.Style) -> None:
+def test_curves_where_not_every_epoch_is_validated(colours: Colours) -> None:
     rows = [row(1, 0.3, None), row(2, 0.2, 0.1), row(3, 0.2, None), row(4, 0.1, 0.2)]
-    figure = figures.curves(rows, style)
+    figure = figures.curves(rows, colours)
     assert list(line(figure.axes[0], "validation").get_xdata()) == [2, 4]
 
 
-@pytest.mark.parametrize("network", [Network(), Network(26), SmallNetwork(3)])
-def test_architecture_is_the_live_network(network: Any, style: figures.Style) -> None:
-    found = texts(figures.architecture(layers(network), style))
-    total = sum(parameter.numel() for parameter in network.parameters())
-    assert f"{total:,} parameters" in found
-    for name, layer in network.named_children():
-        assert name in found and type(layer).__name__ in found
-    assert str(network[-2].out_features) in found
-    if isinstance(network, Network):
-        for size in ("32×25×25", "32×12×12", "64×9×9", "64×4×4", "64×1×1"):
-            assert size in found
-
-
-def test_confusion(style: figures.Style) -> None:
+def test_confusion(colours: Colours) -> None:
     counts = np.array([[90, 10], [0, 300]])
-    figure = figures.confusion(counts, ["cat", "dog"], style)
+    figure = figures.confusion(counts, ["cat", "dog"], colours)
     left, right = figure.axes
     assert [t.get_text() for t in left.texts] == ["90", "10", "300"]
     assert [t.get_text() for t in right.texts] == ["90.0", "10.0", "100.0"]
@@ -122,14 +91,7 @@ def test_confusion(style: figures.Style) -> None:
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("prediction", "label")
         assert [t.get_text() for t in axes.get_xticklabels()] == ["cat", "dog"]
     # A class without images has a row of zeros, not of NaN.
-    figures.confusion(np.array([[1, 0], [0, 0]]), ["a", "b"], style)
-
-
-def drawn(figure: Figure) -> bytes:
-    """Draw a figure, which fails where a glyph is missing: a warning is an error in tests."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=figures.DPI)
-    return content.getvalue()
+    figures.confusion(np.array([[1, 0], [0, 0]]), ["a", "b"], colours)
 
 
 def ticks(axes: Axes) -> list[str]:
@@ -147,13 +109,13 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_confusion_of_any_number_of_classes(number: str, style: figures.Style) -> None:
+def test_confusion_of_any_number_of_classes(number: str, colours: Colours) -> None:
     names = NUMBERS[number]
     # Errors all over, which is what a picture's file grows with.
     counts = np.random.default_rng(0).poisson(0.1, (len(names), len(names)))
     np.fill_diagonal(counts, 100)
-    figure = figures.confusion(counts, names, style)
-    assert len(drawn(figure)) < 1_000_000
+    figure = figures.confusion(counts, names, colours)
+    assert len(png(figure)) < 1_000_000
     inside, whole = figure.get_tightbbox(), figure.bbox_inches
     assert whole.x0 <= inside.x0 < inside.x1 <= whole.x1 and whole.width < 11
     assert whole.y0 <= inside.y0 < inside.y1 <= whole.y1 and whole.height < 22
@@ -164,96 +126,53 @@ def test_confusion_of_any_number_of_classes(number: str, style: figures.Style) -
         assert ("one class of 20 is named" in axes.get_xlabel()) == (number == "1000")
 
 
-@pytest.fixture
-def fonts() -> Iterator[None]:
-    """See what is known of fonts forgotten, before a test and after it."""
-    known = (lettering.fonts, lettering._others, lettering._characters)
-    for function in known:
-        function.cache_clear()
-    before = list(font_manager.fontManager.ttflist)
-    yield
-    font_manager.fontManager.ttflist[:] = before
-    for function in known:
-        function.cache_clear()
-
-
-# DejaVu Sans lacks it, and another of the fonts that come with matplotlib has it.
+# DejaVu Sans lacks it, and another font that comes with matplotlib has it.
 RARE = "\N{LATIN SMALL LETTER D WITH PALATAL HOOK}"
 PRIVATE = "\ue000"
 
 
-def test_names_that_another_font_can_draw(fonts: None, style: figures.Style) -> None:
-    images, labels = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
-    probabilities = np.array([[0.2, 0.8], [0.7, 0.3]])
+def test_names_that_another_font_can_draw(fonts: None, colours: Colours) -> None:
+    answers = answered([0, 1], [[0.2, 0.8], [0.7, 0.3]])
     for figure in (
-        figures.confusion(np.array([[1, 2], [3, 4]]), [RARE, "b"], style),
-        figures.worst_errors(images, labels, probabilities, [RARE, "b"], style),
-        figures.tiles(images, [RARE, "b"], style, columns=2, empty=""),
-        figures.compared({RARE: ROWS, "b": ROWS}, style),
+        figures.confusion(np.array([[1, 2], [3, 4]]), [RARE, "b"], colours),
+        figures.worst_errors(answers, [RARE, "b"]),
+        figures.tiles(answers.images, [RARE, "b"], columns=2, empty=""),
+        figures.compared({RARE: ROWS, "b": ROWS}, colours),
     ):
-        drawn(figure)
-    assert lettering.shown([RARE, "b"]) == ([RARE, "b"], "")
+        png(figure)
+    assert labels.shown([RARE, "b"]) == ([RARE, "b"], "")
 
 
-def test_fonts_that_were_installed_since(fonts: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    manager = font_manager.fontManager
-    new = [entry.fname for entry in manager.ttflist if entry.name == "STIXGeneral"]
-    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [*new, "no font"])
-    manager.ttflist[:] = [entry for entry in manager.ttflist if entry.name == "DejaVu Sans"]
-    assert lettering.shown([RARE]) == ([RARE], "")
-
-
-# Of private use, half a character, a line's end, and a point that stands for no character.
+# A private-use character, half a character, a line's end, and a code that is no character.
 @pytest.mark.parametrize("strange", [PRIVATE, "\udc80", "\n", "\U0003ffff"])
-def test_names_that_no_font_can_draw(strange: str, style: figures.Style) -> None:
+def test_names_that_no_font_can_draw(strange: str, colours: Colours) -> None:
     names = ["a", f"x{strange}y"]
-    figure = figures.confusion(np.array([[1, 2], [3, 4]]), names, style)
-    drawn(figure)
+    figure = figures.confusion(np.array([[1, 2], [3, 4]]), names, colours)
+    png(figure)
     assert [ticks(axes) for axes in figure.axes] == [["a", "#1"]] * 2
-    assert figure.get_supxlabel() == lettering.NUMBERED
-    images, labels = np.zeros((1, 28, 28), np.uint8), np.array([1])
-    figure = figures.worst_errors(images, labels, np.array([[0.8, 0.2]]), names, style)
-    drawn(figure)
-    assert "#1, read as a\n0.800" in texts(figure) and lettering.NUMBERED in texts(figure)
-    figure = figures.compared({"a": ROWS, f"x{strange}y": ROWS}, style)
-    drawn(figure)
-    assert lettering.shown(names, [0])[1] == ""  # the figure holds no number to explain
-    assert "#1" in texts(figure) and lettering.NUMBERED in [t.get_text() for t in figure.texts]
+    assert figure.get_supxlabel() == labels.NUMBERED
+    figure = figures.worst_errors(answered([1], [[0.8, 0.2]]), names)
+    png(figure)
+    assert "#1, read as a\n0.800" in texts(figure) and labels.NUMBERED in texts(figure)
+    figure = figures.compared({"a": ROWS, f"x{strange}y": ROWS}, colours)
+    png(figure)
+    assert labels.shown(names, [0])[1] == ""  # the figure holds no number to explain
+    assert "#1" in texts(figure) and labels.NUMBERED in [t.get_text() for t in figure.texts]
 
 
-def test_plain_names_cost_nothing(fonts: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def needless(*args: Any) -> Any:
-        raise AssertionError("a font was read")
-
-    monkeypatch.setattr(lettering, "_others", needless)
-    monkeypatch.setattr(lettering, "_characters", needless)
-    assert lettering.shown(["T-shirt/top", "~"]) == (["T-shirt/top", "~"], "")
-
-
-def test_names_are_no_formulas(style: figures.Style) -> None:
+def test_names_are_not_formulas(colours: Colours) -> None:
     name = r"$\frac$"
-    figure = figures.confusion(np.eye(2, dtype=int), [name, "b"], style)
-    drawn(figure)
+    figure = figures.confusion(np.eye(2, dtype=int), [name, "b"], colours)
+    png(figure)
     assert ticks(figure.axes[0]) == [name, "b"]
-    drawn(figures.tiles(np.zeros((1, 28, 28), np.uint8), [name], style, columns=1, empty=""))
+    png(figures.tiles(np.zeros((1, 28, 28), np.uint8), [name], columns=1, empty=""))
 
 
-def test_long_names_are_shortened() -> None:
-    long = [f"photograph_of_a_{animal}" for animal in ("cat", "dog")] + ["⚡" * 20]
-    assert lettering.shown(long)[0] == ["photogra…f_a_cat", "photogra…f_a_dog", "⚡⚡⚡⚡…⚡⚡⚡"]
-    whole = ["sixteen letters.", "⚡" * 8]
-    assert lettering.shown(whole)[0] == whole
-
-
-def test_letters_and_accents_become_one() -> None:
-    assert lettering.shown(["e\u0301"])[0] == ["é"]
-
-
-def test_titles_stay_in_their_cells(style: figures.Style) -> None:
+def test_titles_stay_in_their_cells(colours: Colours) -> None:
     images = np.zeros((6, 28, 28), np.uint8)
     figure = figures.tiles(
-        images, ["W" * 16 + "\nread as " + "W" * 16 + "\n1.0"] * 6, style, columns=5, empty="",
-        note=lettering.NUMBERED,
+        images, ["W" * 16 + "\nread as " + "W" * 16 + "\n1.0"] * 6, columns=5, empty="",
+        note=labels.NUMBERED,
     )  # fmt: skip
     boxes = [text.get_window_extent() for text in figure.axes[0].texts[:6]]
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes[:5]))
@@ -261,65 +180,60 @@ def test_titles_stay_in_their_cells(style: figures.Style) -> None:
     assert boxes[0].y0 >= pictures[0].y1 and boxes[5].y1 <= pictures[0].y0
     note = figure.axes[0].texts[6].get_window_extent()
     assert note.y0 >= 0 and note.y1 <= pictures[5].y0
-    figure = figures.tiles(images[:1], ["Bag\nread as Coat\n0.9"], style, columns=1, empty="")
+    figure = figures.tiles(images[:1], ["Bag\nread as Coat\n0.9"], columns=1, empty="")
     (title, _), (picture,) = figure.axes[0].texts, figure.axes[0].images
     box = title.get_window_extent()
     assert figure.bbox.y1 >= box.y1 > box.y0 >= picture.get_window_extent().y1
-    figure = figures.tiles(images[:1], ["a"], style, columns=1, empty="", note=lettering.NUMBERED)
+    figure = figures.tiles(images[:1], ["a"], columns=1, empty="", note=labels.NUMBERED)
     assert figure.axes[0].texts[-1].get_window_extent().x1 <= figure.bbox.x1
 
 
-def test_worst_errors(style: figures.Style) -> None:
-    images = np.zeros((4, 28, 28), np.uint8)
-    labels = np.array([0, 1, 0, 1])
-    probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.95, 0.05]])
-    found = texts(figures.worst_errors(images, labels, probabilities, ["a", "b"], style))
+def test_worst_errors() -> None:
+    answers = answered([0, 1, 0, 1], [[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.95, 0.05]])
+
+    def titles(figure: Figure) -> list[str]:
+        return [text for text in texts(figure) if "read as" in text]
+
     wanted = ["b, read as a\n0.950", "a, read as b\n0.800", "b, read as a\n0.700"]
-    assert [text for text in found if "read as" in text] == wanted
-    figure = figures.worst_errors(images, labels, probabilities, ["a", "b"], style, count=1)
-    assert [t for t in texts(figure) if "read as" in t] == wanted[:1]
-    figure = figures.worst_errors(
-        images, labels, probabilities, ["Sandal", "Shirt"], style, count=1
-    )
-    assert "Shirt\nread as Sandal\n0.950" in texts(figure)
-    none = figures.worst_errors(images[:1], labels[:1], probabilities[:1], ["a", "b"], style)
+    assert titles(figures.worst_errors(answers, ["a", "b"])) == wanted
+    assert titles(figures.worst_errors(answers, ["a", "b"], count=1)) == wanted[:1]
+    figure = figures.worst_errors(answers, ["Sandal", "Shirt"], count=1)
+    assert titles(figure) == ["Shirt\nread as Sandal\n0.950"]
+    none = figures.worst_errors(answered([0], [[0.9, 0.1]]), ["a", "b"])
     assert "no image was misread" in texts(none)
 
 
-def test_filters_and_feature_maps(style: figures.Style) -> None:
-    weights = np.arange(32 * 16, dtype=np.float32).reshape(32, 1, 4, 4)
-    figure = figures.filters(weights, style)
-    shown = figure.axes[0].images[0].get_array()
-    assert shown is not None and shown.shape == (19, 39)
-    assert np.array_equal(shown[5:9, 0:4], weights[8, 0])  # the first of the second row
-    maps = {"conv1": np.ones((32, 12, 12)), "conv3": np.ones((64, 1, 1))}
-    figure = figures.feature_maps(np.zeros((28, 28), np.uint8), maps, style)
-    titles = [axes.get_title("left") for axes in figure.axes]
-    assert titles[0] == "the image"
-    assert [title.split(",")[0] for title in titles[1:]] == [
-        "conv1: 32 maps of 12×12",
-        "conv3: 64 maps of 1×1",
-    ]
+@pytest.mark.parametrize("side", [8, 28, 64, 256])
+def test_tiles_of_any_size(side: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, side, side), dtype=np.uint8)
+    figure = figures.tiles(images, ["a", "b", "c"], columns=2, empty="")
+    for drawn, image in zip(figure.axes[0].images, images, strict=True):
+        assert np.array_equal(np.asarray(drawn.get_array()), image)
+        box = drawn.get_window_extent()
+        assert box.width == pytest.approx(box.height)
 
 
-def test_compared(style: figures.Style) -> None:
-    figure = figures.compared({"one": ROWS, "two": ROWS[:2]}, style)
+def test_narrow_figures_stand_in_a_column(colours: Colours) -> None:
+    counts = np.array([[90, 10], [0, 300]])
+    for figure in (
+        figures.curves(ROWS, colours, narrow=True),
+        figures.compared({"one": ROWS}, colours, narrow=True),
+        figures.confusion(counts, ["cat", "dog"], colours, narrow=True),
+    ):
+        png(figure)
+        first, second = (axes.get_window_extent() for axes in figure.axes)
+        assert first.y0 > second.y1 and first.x0 == pytest.approx(second.x0, abs=2)
+        assert figure.bbox_inches.width <= 6
+
+
+def test_compared(colours: Colours) -> None:
+    figure = figures.compared({"one": ROWS, "two": ROWS[:2]}, colours)
     assert texts(figure)[-2:] == ["one", "two"]
     assert len(figure.axes[0].lines) == 4
     assert list(line(figure.axes[0], "two").get_ydata()) == VAL[:2]
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance, as WCAG 2 defines it."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-
-
-@pytest.mark.parametrize("name", figures.STYLES)
-def test_contrast(name: str) -> None:
-    """Text has WCAG's contrast of 4.5, lines and dots that of 3."""
-    style = figures.STYLES[name]
-    for colour, least in ((style.ink, 4.5), (style.blue, 3), (style.red, 3)):
-        light, dark = sorted((luminance(colour), luminance(style.ground)), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= least
+def test_many_compared_runs_differ_in_colour_or_line(colours: Colours) -> None:
+    figure = figures.compared({str(i): ROWS for i in range(20)}, colours)
+    lines = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20

@@ -124,7 +124,7 @@ def test_best_is_not_there() -> None:
     checkpoint(started("mnist", 0, 10).last, 0)
     with pytest.raises(InputError, match="version_0 has no best checkpoint") as caught:
         finding.find_checkpoint("best", ROOT)
-    assert Argument("checkpoint", "last") in caught.value.remedy
+    assert caught.value.remedy == ("use", Argument("checkpoint", "last"))
 
 
 @pytest.mark.parametrize("which", [None, "best", "last"])

@@ -8,6 +8,7 @@ import pytest
 from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.architecture import Architecture
+from mnist_lit.runs.run import leaves
 from mnist_lit.training import resume
 
 LAYERS = [{"Conv2d": {"out_channels": 4, "kernel_size": 3}}, "ReLU", "Flatten", "Linear"]
@@ -48,9 +49,9 @@ def test_only_the_trainer_may_differ() -> None:
     for given in ({"model": {"lr": 0.1}}, {"data": {"batch_size": 64}}, {"seed_everything": 1}):
         with pytest.raises(InputError) as caught:
             resume.plan_resume(given, checkpoint(), in_place=True)
-        ((name, value),) = resume.leaves(given)
+        ((name, value),) = leaves(given)
         assert caught.value.subject == Argument(name, value)
-        before = dict(resume.leaves(checkpoint().config))[name]
+        before = dict(leaves(checkpoint().config))[name]
         assert str(before) in str(caught.value.problem) and "last.ckpt" in str(caught.value.problem)
 
 

@@ -57,8 +57,8 @@ def _compare(given: Any) -> int:
     output = options.output_file(given.output or str(Path(given.runs) / "compare.html"), (".html",))
     for group in comparison.compare([_run(folder) for folder in given.compare], output):
         print(
-            f"{group['n']} runs differ in the seed alone: "
-            f"test accuracy {group['mean']:.4f} ± {group['sd']:.4f}"
+            f"{len(group.runs)} runs differ in the seed alone: "
+            f"test accuracy {group.mean:.4f} ± {group.sd:.4f}"
         )
     print(printable(str(output)))
     return 0

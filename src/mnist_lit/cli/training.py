@@ -234,6 +234,6 @@ def run_name(name: str) -> str:
     """Return the name if it can be a folder's, else raise InputError."""
     if not re.fullmatch(r"[^\s/\\.\-][^/\\\0\n]*", name):
         raise InputError(
-            Argument("name", repr(name)), "can't be a folder's name", "give one such as `baseline`"
+            Argument("name", name), "can't be a folder's name", "give one such as `baseline`"
         )
     return name

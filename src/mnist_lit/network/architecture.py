@@ -80,8 +80,13 @@ class Architecture:
         if isinstance(value, str) and value in NAMED:
             found = cls._read(NAMED[value], Argument("network", value))
             return found if dropout is None else found._with_dropout(dropout)
+        if isinstance(value, str) and Path(value).suffix not in (".yaml", ".yml"):
+            raise InputError(
+                Argument("network", value),
+                "is not a network",
+                f"give {', '.join(NAMED)}, a .yaml file or a list of layers",
+            )
         if isinstance(value, str | Path):
-            _check_name(value)
             return cls._read(read_yaml(value), Path(value))
         return cls._read(value, Argument("network"))
 
@@ -162,17 +167,6 @@ def _check_dropout(value: object, dropout: float) -> None:
             "is for the networks that have a name",
             "write the rate in the list of layers",
         )
-
-
-def _check_name(value: str | Path) -> None:
-    """Refuse what can't be meant as a file."""
-    if Path(value).suffix in (".yaml", ".yml") or Path(value).exists():
-        return
-    raise InputError(
-        Argument("network", str(value)),
-        "is not a network",
-        f"give {', '.join(NAMED)}, a YAML file or a list of layers",
-    )
 
 
 def _parts(value: Mapping[Any, Any], subject: Words) -> tuple[str, object]:

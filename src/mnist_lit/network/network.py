@@ -90,7 +90,7 @@ class Network(nn.Sequential):
         """
         values = images
         for name in self._order:
-            values = self._modules[name](values)  # type: ignore[misc]
+            values = self._modules[name](values)
         return values
 
 

@@ -1,70 +1,157 @@
-"""Runs side by side."""
+"""Runs side by side, and which of them differ in nothing but the seed."""
 
-import json
-import statistics as numbers
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from mnist_lit.report import figures
-from mnist_lit.report.report import *
-from mnist_lit.report.report import _embedded, _encoded, _png
-from mnist_lit.runs import metrics
+from mnist_lit.report import figures, history
+from mnist_lit.report.contents import Contents, gather, read
+from mnist_lit.report.history import Rows
+from mnist_lit.report.report import Drawing, Pictures, draw_all, embedded, write_page
+from mnist_lit.runs.run import Run, leaves
 from mnist_lit.templating import template
 
+# Settings that say where something lies or is written. Which data they led to is compared itself.
+PLACES = {
+    "name", "ckpt_path", "output", "runs", "trainer.default_root_dir", "data.dataset",
+    "data.data_dir", "data.source",
+}  # fmt: skip
 
-def compare(runs: Sequence[Run], output: Path) -> list[dict[str, Any]]:
-    """Write a page that shows runs side by side: curves, settings that differ, results.
+
+class Group(NamedTuple):
+    """Finished runs that differ in the seed alone, with their last epochs' test accuracy."""
+
+    runs: list[Run]
+    mean: float
+    sd: float  # standard deviation over the runs
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as it is compared.
+
+    Args:
+        contents: What it has to report.
+        settings: By dotted name, those that may change a result.
+        accuracy: On the test images, by `best` and `last`, as far as it is known.
+    """
+
+    contents: Contents
+    settings: dict[str, Any]
+    accuracy: dict[str, float]
+
+    @property
+    def rows(self) -> Rows:
+        return self.contents.rows
+
+    @property
+    def best_epoch(self) -> int | None:
+        return history.best_epoch(self.rows)
+
+    @property
+    def seconds(self) -> float:
+        total: float = sum(row["seconds"] for row in self.rows)
+        return total
+
+    @property
+    def configuration(self) -> str:
+        """What runs have in common that differ in the seed alone."""
+        others = {key: self.settings[key] for key in sorted(self.settings)}
+        others.pop("seed_everything", None)
+        checkpoint = self.contents.checkpoint
+        return repr((self.contents.dataset, checkpoint and checkpoint.fingerprint, others))
+
+
+def compare(runs: Sequence[Run], output: Path) -> list[Group]:
+    """Write a page that shows runs side by side: curves, results, settings that differ.
 
     Args:
         runs: The runs.
         output: The page.
 
     Returns:
-        The groups of runs that differ in nothing but the seed, with mean and standard deviation of
-        their test accuracy.
+        The groups of runs that differ in the seed alone.
 
     Raises:
-        InputError: A run has no metrics.
+        InputError: A run has no metrics, or a damaged file.
     """
-    everything = {str(run): metrics.read(run) for run in runs}
-    settings = {str(run): dict(_leaves(run.read_config())) for run in runs}
-    for values in settings.values():
-        for name in ("name", "ckpt_path"):
-            values.pop(name, None)
-    keys = list(dict.fromkeys(key for values in settings.values() for key in values))
-    differing = {
-        key: [values.get(key) for values in settings.values()]
-        for key in keys
-        if len({repr(values.get(key)) for values in settings.values()}) > 1
-    }
-    results = []
-    groups: dict[str, list[float]] = {}
-    for run in runs:
-        done = json.loads(run.summary.read_text("utf-8")) if run.summary.is_file() else None
-        rows = everything[str(run)]
-        best = figures.best_epoch(rows)
-        results.append({"run": str(run), "epochs": len(rows), "best": best, "summary": done})
-        others = {k: v for k, v in settings[str(run)].items() if k != "seed_everything"}
-        if done:
-            groups.setdefault(repr(others), []).append(done["last"]["test_accuracy"])
-    means = [
-        {"n": len(values), "mean": numbers.mean(values), "sd": numbers.stdev(values)}
-        for values in groups.values()
-        if len(values) > 1
-    ]
-    pictures = {}
-    for style in figures.STYLES:
-        with figures.styled(style) as colours:
-            pictures[style] = _png(figures.compared(everything, colours))
+    entries = [_read(run) for run in runs]
+    groups = group(entries)
     page = template("compare.html").render(
-        results=results, differing=differing, means=means, figure=_embedded(pictures)
+        entries=entries,
+        datasets=list(dict.fromkeys(entry.contents.dataset for entry in entries)),
+        differing=differing([entry.settings for entry in entries]),
+        groups=groups,
+        figure=embedded(_draw(entries)),
     )
-    with atomic_write(output) as file:
-        file.write(_encoded(page))
-    return means
+    write_page(output, page)
+    return groups
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+def _read(run: Run) -> Entry:
+    """Read a run; one that hasn't ended shows what its own report shows."""
+    contents = read(run)
+    if contents.summary:
+        tested = {name: contents.summary[name] for name in ("best", "last")}
+        own = {name: found["test_accuracy"] for name, found in tested.items() if found}
+    else:
+        contents = gather(run)
+        own = {result.name: result.test_accuracy for result in contents.results}
+        if own:
+            own.setdefault("last", own.get("best", 0.0))  # the best is the last
+    return Entry(contents, _settings(contents), own)
+
+
+def _settings(contents: Contents) -> dict[str, Any]:
+    """Return by dotted name the settings and versions that may change a result.
+
+    What a resumed run's config spells out is what another run's leaves to its data: both are given
+    as the checkpoint has them.
+    """
+    settings = dict(leaves(contents.run.read_config()))
+    if checkpoint := contents.checkpoint:
+        settings |= {
+            "model.network": checkpoint.network.plain(),
+            "model.dropout": None,  # which the network has
+            "data.preprocessing": checkpoint.preprocessing,
+            "data.image_size": checkpoint.image_size,
+        }
+    versions = contents.summary["versions"] if contents.summary else {}
+    settings |= {f"version of {name}": version for name, version in versions.items()}
+    return {
+        key: value for key, value in settings.items() if key not in PLACES and value is not None
+    }
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the settings that differ between runs, each with the runs' values."""
+    keys = dict.fromkeys(key for values in settings for key in values)
+    table = {key: [values.get(key) for values in settings] for key in keys}
+    return {key: row for key, row in table.items() if len(set(map(repr, row))) > 1}
+
+
+def group(entries: Sequence[Entry]) -> list[Group]:
+    """Return the finished runs that differ in the seed alone, in groups of two or more.
+
+    Where two have the same seed too, the first counts: the other is no further sample.
+    """
+    alike: dict[str, dict[int, Entry]] = {}
+    for entry in entries:
+        if entry.contents.summary:
+            seeds = alike.setdefault(entry.configuration, {})
+            seeds.setdefault(entry.settings["seed_everything"], entry)
+    groups = []
+    for seeds in alike.values():
+        if len(seeds) > 1:
+            values = [entry.accuracy["last"] for entry in seeds.values()]
+            runs = [entry.contents.run for entry in seeds.values()]
+            groups.append(Group(runs, statistics.mean(values), statistics.stdev(values)))
+    return groups
+
+
+def _draw(entries: Sequence[Entry]) -> Pictures:
+    runs = {str(entry.contents.run): entry.rows for entry in entries}
+    drawing = Drawing(lambda colours, narrow: figures.compared(runs, colours, narrow=narrow))
+    return draw_all({"curves": drawing})["curves"]

@@ -15,7 +15,7 @@ from mnist_lit.colours import Colours
 from mnist_lit.network.network import Layer, Network, shape_text
 
 TILES = 64  # at most so many filters, and maps of a layer, are drawn
-ROWS = 32  # at most so many rows of maps in one figure
+ROWS = 24  # at most so many rows of maps in one figure
 TALLEST = 6.0  # inches of a mosaic
 
 
@@ -102,20 +102,24 @@ def _flattened(layers: Sequence[Layer], dense: Layer) -> tuple[int, int] | None:
 
 
 def filters(found: Filters) -> Figure:
-    """Draw what each first filter or unit looks for in the image."""
-    n, height, width = found.weights.shape
+    """Draw the weights of each filter or unit: what it looks for in the image."""
+    n = len(found.weights)
+    size = shape_text(found.weights.shape[1:])
     mosaic = _mosaic(found.weights, min(n, 8))
-    size = _height(mosaic, 4.6)
-    figure = Figure(figsize=(5.6, size + 0.6))
-    axes = figure.add_axes((0.1 / 5.6, 0.1 / (size + 0.6), 4.6 / 5.6, size / (size + 0.6)))
+    width, height = 4.4, max(_height(mosaic, 4.4), 1.2)
+    across, down = width + 1.2, height + 0.6
+    figure = Figure(figsize=(across, down))
+    axes = figure.add_axes((0.1 / across, 0.1 / down, width / across, height / down))
     axes.set_axis_off()
     bound = float(np.abs(found.weights).max()) or 1.0
     drawn = axes.imshow(mosaic, cmap="PuOr", vmin=-bound, vmax=bound)
     which = f"the {n}" if n == found.total else f"the first {n} of {found.total:,}"
     things = "filters of the first convolution" if found.convolution else "units of the first layer"
-    axes.set_title(f"{which} {things}, {height}×{width} each", fontsize=10)
-    bar = figure.add_axes((4.8 / 5.6, 0.1 / (size + 0.6), 0.12 / 5.6, size / (size + 0.6)))
-    figure.colorbar(drawn, cax=bar, label="weight")
+    axes.set_title(f"{which} {things}, {size} each", fontsize=10)
+    place = ((width + 0.2) / across, 0.1 / down, 0.12 / across, height / down)
+    bar = figure.colorbar(drawn, cax=figure.add_axes(place))
+    bar.set_label("weight", fontsize=9)
+    bar.ax.tick_params(labelsize=9)
     return figure
 
 
@@ -131,7 +135,8 @@ def _mosaic(maps: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
 
 
 def _height(mosaic: NDArray[np.float32], width: float) -> float:
-    return min(max(width * mosaic.shape[0] / mosaic.shape[1], 0.3), TALLEST)
+    height: float = width * mosaic.shape[0] / mosaic.shape[1]
+    return min(max(height, 0.3), TALLEST)
 
 
 def feature_maps(

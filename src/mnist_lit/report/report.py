@@ -1,173 +1,153 @@
 """A run's figures and its report, one page that needs nothing but itself."""
 
 import base64
-import io
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from matplotlib.figure import Figure
-from torch import Tensor
 from tqdm import tqdm
 
-from mnist_lit import evaluation
-from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.data import datasets, sample
+from mnist_lit.colours import STYLES, Colours
+from mnist_lit.data import sample
 from mnist_lit.data.datamodule import MNISTDataModule
-from mnist_lit.errors import InputError, RunError
-from mnist_lit.evaluation import unbalanced
+from mnist_lit.evaluation import Answers, Evaluation, evaluate
 from mnist_lit.files import atomic_write
 from mnist_lit.network import inference
-from mnist_lit.report import figures
-from mnist_lit.runs import metrics
+from mnist_lit.report import figures, history, network_figures
+from mnist_lit.report.contents import Contents, gather
+from mnist_lit.report.style import png, styled
 from mnist_lit.runs.metrics import COLUMNS
 from mnist_lit.runs.run import Run
 from mnist_lit.templating import template
 
-PATIENCE = 5  # of the early stopping whose saving the report tells
-LISTED = 20  # classes that are listed openly; of more, the worst are
+LISTED = 20  # classes in an open table; where there are more, the worst are
 WORST = 10
-Rows = Sequence[Mapping[str, Any]]
+
+
+class Drawing(NamedTuple):
+    """How a figure is drawn: a function of the style's colours and whether it is narrow."""
+
+    draw: Callable[[Colours, bool], Figure]
+    has_narrow: bool = True  # whether a phone is shown another drawing
+
+
+Pictures = dict[str, bytes]  # a figure as PNG files: light, dark, and perhaps the same, narrow
 
 
 def write(
     run: Run,
-    answers: Mapping[str, evaluation.Answers] | None = None,
+    answers: Mapping[str, Answers] | None = None,
     *,
     data: MNISTDataModule | None = None,
     style: str = "light",
 ) -> dict[str, bytes]:
     """Draw every figure of a run into its folder and write `report.html`.
 
-    What the run has not come to is left out: a run that was killed has a report of what it left.
+    What isn't there is left out: a run that was stopped has a report of what it left.
 
     Args:
         run: The run.
-        data: Where its test images come from; by default what its configuration says.
+        answers: The answers of its checkpoints to the test images, by `best` and `last`; by default
+            the networks are asked here.
+        data: Where the test images come from; by default what the checkpoint says.
         style: `light` or `dark`, for the PNG files. The page follows its reader.
 
     Returns:
         The PNG files by name.
 
     Raises:
-        InputError: The run has no metrics.
+        InputError: The run has no metrics, or a damaged file.
     """
-    rows = metrics.read(run)
-    if not rows:
-        raise InputError(f"{run} has finished no epoch: there is nothing to report yet")
-    summary = json.loads(run.summary.read_text("utf-8")) if run.summary.is_file() else None
-    draw: dict[str, Callable[[figures.Style], Figure]] = {
-        "curves": lambda s: figures.curves(rows, s)
-    }
-    results: list[dict[str, Any]] = []
-    found, statistics, missing = None, None, None
-    odd: list[str] = []
-    names: list[str] = []
-    classes: list[dict[str, Any]] = []
-    chosen = run.best if run.best.is_file() else run.last
-    dataset = None
-    if chosen.is_file():
-        checkpoint = checkpoints.read(chosen)
-        network = checkpoint.build()
-        dataset, names = checkpoint.dataset, checkpoint.class_names
-        draw["architecture"] = lambda s: figures.architecture(
-            [(l.name, l.kind, l.shape, l.parameters) for l in network.layers], s
-        )
-        first = next(iter(network.parameters())).detach().numpy()
-        draw["filters"] = lambda s: figures.filters(first, s)
-        try:
-            images, labels, odd = _test_images(run, chosen, data)
-        except (RunError, InputError) as error:
-            missing = str(error)
-        else:
-            for path in dict.fromkeys((chosen, run.last)):
-                epoch = checkpoints.read(path).epoch + 1
-                if results and results[0]["epoch"] == epoch:
-                    continue  # the best is the last
-                other = checkpoints.read(path).build()
-                its = evaluation.Answers(
-                    images[:, 0].numpy(),
-                    labels.numpy(),
-                    inference.log_probabilities(other, images).numpy(),
-                )
-                found = found or its
-                results.append({"name": path.stem, "epoch": epoch, "test_accuracy": its.accuracy})
-                results[-1]["row"] = next((row for row in rows if row["epoch"] == epoch), None)
-            assert found is not None
-            answered = found
-            statistics = evaluation.evaluate(answered)
-            counts = statistics.confusion
-            classes = class_rows(statistics, names)
-            maps = inference.feature_maps(network, answered.images[0])
-            draw["confusion-matrix"] = lambda s: figures.confusion(counts, names, s)
-            draw["worst-errors"] = lambda s: figures.worst_errors(
-                answered.images, answered.labels, answered.probabilities, names, s
-            )
-            draw["feature-maps"] = lambda s: figures.feature_maps(answered.images[0], maps, s)
-    drawn: dict[str, dict[str, bytes]] = {name: {} for name in draw}
-    for which in figures.STYLES:
-        with figures.styled(which) as colours:
-            for name, make in tqdm(draw.items(), f"drawing, {which}", leave=False, disable=None):
-                drawn[name][which] = _png(make(colours))
+    contents = gather(run, answers, data)
+    evaluation = evaluate(contents.answers) if contents.answers else None
+    drawn = draw_all(drawings(contents, evaluation))
     for name, pictures in drawn.items():
         with atomic_write(run.folder / "figures" / f"{name}.png") as file:
             file.write(pictures[style])
-    page = template("report.html").render(
-        run=str(run),
-        dataset=dataset,
-        sample=dataset == sample.NAME,
+    write_page(run.report, render(contents, evaluation, drawn))
+    return {name: pictures[style] for name, pictures in drawn.items()}
+
+
+def drawings(contents: Contents, evaluation: Evaluation | None) -> dict[str, Drawing]:
+    """Return the figures that a report has, by name."""
+    found = {"curves": Drawing(lambda c, narrow: figures.curves(contents.rows, c, narrow=narrow))}
+    if contents.checkpoint is None:
+        return found
+    network, names = contents.checkpoint.build(), contents.checkpoint.class_names
+    layers = network.layers
+    found["architecture"] = Drawing(lambda c, _: network_figures.architecture(layers, c), False)
+    if filters := network_figures.first_filters(network):
+        found["filters"] = Drawing(lambda *_: network_figures.filters(filters), False)
+    answers = contents.answers
+    if answers is None or evaluation is None:
+        return found
+    counts, image = evaluation.confusion, answers.images[0]
+    found["confusion-matrix"] = Drawing(
+        lambda c, narrow: figures.confusion(counts, names, c, narrow=narrow),
+        has_narrow=len(names) <= figures.LARGE,
+    )
+    found["worst-errors"] = Drawing(
+        lambda _, narrow: figures.worst_errors(answers, names, columns=3 if narrow else 5)
+    )
+    if maps := inference.feature_maps(network, image):
+        found["feature-maps"] = Drawing(
+            lambda _, narrow: network_figures.feature_maps(image, maps, narrow=narrow)
+        )
+    return found
+
+
+def draw_all(drawings: Mapping[str, Drawing]) -> dict[str, Pictures]:
+    """Draw figures in every style and width."""
+    drawn: dict[str, Pictures] = {name: {} for name in drawings}
+    for style in STYLES:
+        with styled(style) as colours:
+            for name, drawing in tqdm(
+                drawings.items(), f"drawing, {style}", leave=False, disable=None
+            ):
+                drawn[name][style] = png(drawing.draw(colours, False))
+                if drawing.has_narrow:
+                    drawn[name][f"{style}_narrow"] = png(drawing.draw(colours, True))
+    return drawn
+
+
+def render(contents: Contents, evaluation: Evaluation | None, drawn: Mapping[str, Pictures]) -> str:
+    """Return the page."""
+    rows, checkpoint = contents.rows, contents.checkpoint
+    names = checkpoint.class_names if checkpoint else []
+    classes = class_rows(evaluation, names) if evaluation else []
+    return template("report.html").render(
+        run=str(contents.run),
+        dataset=contents.dataset,
+        is_sample=contents.dataset == sample.NAME,
         rows=rows,
         columns=COLUMNS,
-        best=figures.best_epoch(rows),
-        parting=figures.parting(rows),
-        stopped=early_stop(rows),
-        patience=PATIENCE,
-        results=results,
-        summary=summary,
-        statistics=statistics,
-        unbalanced=unbalanced([row["images"] for row in classes]),
+        best=history.best_epoch(rows),
+        parting=history.parting(rows),
+        stopped=history.early_stop(rows),
+        patience=history.PATIENCE,
+        results=contents.results,
+        summary=contents.summary,
+        evaluation=evaluation,
         names=names,
         classes=classes,
         worst=worst(classes) if len(classes) > LISTED else [],
         listed=LISTED,
-        missing=missing,
-        odd=odd,
-        n_test=len(found.labels) if found else 0,
-        config=yaml.safe_dump(run.read_config(), sort_keys=False, allow_unicode=True),
-        figures={name: _embedded(pictures) for name, pictures in drawn.items()},
+        missing=contents.missing,
+        odd=contents.odd,
+        config=yaml.safe_dump(contents.run.read_config(), sort_keys=False, allow_unicode=True),
+        figures={name: embedded(pictures) for name, pictures in drawn.items()},
     )
-    with atomic_write(run.folder / "report.html") as file:
-        file.write(_encoded(page))
-    return {name: pictures[style] for name, pictures in drawn.items()}
 
 
-def _test_images(
-    run: Run, checkpoint: Path, data: MNISTDataModule | None
-) -> tuple[Tensor, Tensor, list[str]]:
-    """Return the run's test images with their labels, and what is odd about its data."""
-    content = checkpoints.read(checkpoint)
-    dataset = content.dataset
-    if data is None:
-        data = MNISTDataModule(**datasets.options_of(content))
-    data.prepare_data()
-    data.setup("test")
-    if data.name != dataset:
-        raise InputError(f"the run is one of {dataset}, and {data.name} was given")
-    test, odd = data.splits["test"], list(data.dataset.odd)
-    if datasets.has_changed(data.dataset, content):
-        odd.append("it has changed since: test pictures may be among those trained on")
-    return test.images, test.labels, odd
-
-
-def class_rows(statistics: evaluation.Evaluation, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return of each class its name, images, precision and recall; None is what cannot be told."""
+def class_rows(evaluation: Evaluation, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return each class's name, images, precision and recall; None where there is no value."""
     columns = {
-        "images": statistics.confusion.sum(1).tolist(),
-        "precision": [None if math.isnan(value) else value for value in statistics.precision],
-        "recall": [None if math.isnan(value) else value for value in statistics.recall],
+        "images": evaluation.confusion.sum(1).tolist(),
+        "precision": [None if math.isnan(value) else value for value in evaluation.precision],
+        "recall": [None if math.isnan(value) else value for value in evaluation.recall],
     }
     return [
         {"name": name} | dict(zip(columns, values, strict=True))
@@ -175,45 +155,25 @@ def class_rows(statistics: evaluation.Evaluation, names: Sequence[str]) -> list[
     ]
 
 
-def worst(classes: Rows) -> Rows:
-    """Return the classes of which most was misread, at most 10: the lowest recall first.
+def worst(classes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the classes with the lowest recall below 1, at most 10, the lowest first.
 
-    Of classes with the same recall the larger comes first.
+    Where classes have the same recall, the larger comes first.
     """
     missed = [row for row in classes if row["recall"] is not None and row["recall"] < 1]
     return sorted(missed, key=lambda row: (row["recall"], -row["images"]))[:WORST]
 
 
-def early_stop(rows: Rows) -> dict[str, Any] | None:
-    """Return where early stopping would have ended, and the epochs and seconds it would have saved.
-
-    None where it would not have, or where nothing was validated.
-    """
-    lowest, waited = math.inf, 0
-    for i, row in enumerate(rows):
-        if row["val_loss"] is None:
-            return None
-        lowest, waited = (row["val_loss"], 0) if row["val_loss"] < lowest else (lowest, waited + 1)
-        if waited == PATIENCE and rows[i + 1 :]:
-            rest = rows[i + 1 :]
-            saved = sum(later["seconds"] for later in rest)
-            return {"epoch": row["epoch"], "epochs": len(rest), "seconds": saved}
-    return None
+def write_page(path: Path, page: str) -> None:
+    """Write a page, whole or not at all."""
+    with atomic_write(path) as file:
+        # A folder's name may hold bytes that aren't UTF-8, and be the name of a class or a run.
+        file.write(page.encode(errors="backslashreplace"))
 
 
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=figures.DPI)
-    return content.getvalue()
-
-
-def _encoded(page: str) -> bytes:
-    # A folder's name may hold bytes that are no UTF-8, and be a class's or a run's name.
-    return page.encode(errors="backslashreplace")
-
-
-def _embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
+def embedded(pictures: Pictures) -> dict[str, str]:
+    """Return PNG files as addresses that hold them."""
     return {
-        style: f"data:image/png;base64,{base64.b64encode(content).decode()}"
-        for style, content in pictures.items()
+        name: f"data:image/png;base64,{base64.b64encode(content).decode()}"
+        for name, content in pictures.items()
     }

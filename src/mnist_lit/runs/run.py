@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +82,13 @@ def create(root: Path, name: str) -> Run:
             version += 1
         else:
             return Run(parent / f"version_{version}")
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a nested configuration's values by their dotted names; a network is one value."""
+    for key, value in config.items():
+        name = prefix + key
+        if isinstance(value, Mapping) and name != "model.network":
+            yield from leaves(value, f"{name}.")
+        else:
+            yield name, list(value) if isinstance(value, tuple) else value

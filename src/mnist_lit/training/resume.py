@@ -1,6 +1,6 @@
 """The resume rule: what may be given beside a checkpoint, and the configuration that follows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.data import datasets
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.architecture import Architecture
+from mnist_lit.runs.run import leaves
 
 # Arguments of the module that follow from the data set.
 LINKED = {"dataset", "class_names", "num_classes", "preprocessing", "image_size"}
@@ -92,7 +93,7 @@ def is_finished(checkpoint: Checkpoint, trainer: Mapping[str, Any]) -> bool:
     """Tell whether a checkpoint has come to the end that the trainer's options ask for."""
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
     done: int = checkpoint.content.get("global_step", 0)
-    return (epochs is not None and 0 <= epochs <= checkpoint.epoch + 1) or 0 <= steps <= done
+    return bool((epochs is not None and 0 <= epochs <= checkpoint.epoch + 1) or 0 <= steps <= done)
 
 
 def _weights(path: Path) -> Argument:
@@ -149,13 +150,3 @@ def _refuse_network(
         raise InputError(
             Argument("network"), f"differs from the one in {source}: {difference}", ANEW
         )
-
-
-def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a nested configuration's values by their dotted names; a network is one value."""
-    for key, value in config.items():
-        name = prefix + key
-        if isinstance(value, Mapping) and name != "model.network":
-            yield from leaves(value, f"{name}.")
-        else:
-            yield name, list(value) if isinstance(value, tuple) else value

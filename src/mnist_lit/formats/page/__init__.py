@@ -7,6 +7,7 @@ picture into the network's input and `page.js` joins them. `write` puts them all
 import base64
 import json
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from markupsafe import Markup
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mnist_lit.checkpoints.checkpoint import Checkpoint
@@ -71,32 +73,40 @@ def write(path: Path, checkpoint: Checkpoint, network: Network) -> None:
 
 
 def read(path: Path) -> Network:
-    """Return the network in a page that `write` wrote.
+    """Return the network in a page that `write` wrote, ready to evaluate.
 
     Raises:
         InputError: The page holds no such network.
     """
     page = path.read_text("utf-8")
-    remedy = "export it again"
     model = re.search(r'<script id="model" type="application/json">(.*)</script>', page)
     text = re.search(r'<script id="weights"[^>]*>([A-Za-z0-9+/=\s]*)</script>', page)
     if not (model and text):
-        raise InputError(path, "is not a page of mnist-lit", remedy)
-    values = json.loads(model[1])
-    network = Network(
-        len(values["class_names"]), network=values["network"], image_size=values["image_size"]
-    )
-    weights, counts = _split(network)
-    found = np.frombuffer(base64.b64decode(text[1]), "<f4")
-    needed = sum(weight.numel() for weight in weights.values())
-    if len(found) != needed:
-        raise InputError(path, f"holds {len(found):,} weights, not {needed:,}", remedy)
-    parts = np.split(found, np.cumsum([weight.numel() for weight in weights.values()]))
-    for weight, part in zip(weights.values(), parts, strict=False):
-        weight.copy_(torch.from_numpy(part.copy()).view(weight.shape))
-    for name, count in counts.items():
-        count.fill_(values["counts"][name])
+        raise InputError(path, "is not a page of mnist-lit", "export it again")
+    try:
+        values, data = json.loads(model[1]), base64.b64decode(text[1])
+        counts = values["counts"]
+        network = Network(
+            len(values["class_names"]), network=values["network"], image_size=values["image_size"]
+        )
+        _fill(network, np.frombuffer(data, "<f4"), counts)
+    except (LookupError, TypeError, ValueError) as error:  # InputError is a ValueError
+        problem = f"is a damaged page of mnist-lit ({error})"
+        raise InputError(path, problem, "export it again") from error
     return network.eval()
+
+
+def _fill(network: Network, values: NDArray[np.float32], counts: Mapping[str, int]) -> None:
+    """Put the page's values into the network's tensors."""
+    weights, counters = _split(network)
+    sizes = [weight.numel() for weight in weights.values()]
+    if len(values) != sum(sizes):
+        raise ValueError(f"it holds {len(values):,} weights, not {sum(sizes):,}")
+    parts = np.split(values, np.cumsum(sizes[:-1]))
+    for weight, part in zip(weights.values(), parts, strict=True):
+        weight.copy_(torch.from_numpy(part.copy()).view(weight.shape))
+    for name, counter in counters.items():
+        counter.fill_(counts[name])
 
 
 def _products(module: nn.Module, layer: Layer) -> int:

@@ -89,28 +89,32 @@ function showSeen(image) {
   canvas.classList.toggle("fine", SIDE > canvas.clientWidth);
 }
 
+/** Return the colour of a share: dark blue, green, yellow, told apart by brightness alone too. */
+function colour(share) {
+  return [40 + 215 * share * share, 20 + 215 * share, 84 - 48 * share, 255];
+}
+
+const COLOURS = Array.from({ length: 256 }, (_, i) => colour(i / 255));
+
 function showMaps(canvas, { values, shape: [channels, height, width] }) {
   const shown = Math.min(channels, MOST_MAPS);
   // Fewer large ones stand in a row, so that a phone still shows what is in them.
-  const columns = Math.min(width > 16 ? 8 : 16, shown);
-  canvas.width = columns * (width + 1) - 1;
-  canvas.height = Math.ceil(shown / columns) * (height + 1) - 1;
+  const columns = Math.min(width > 16 ? 8 : 16, shown), rows = Math.ceil(shown / columns);
+  const zoom = Math.ceil(12 / width); // so that the gap of a pixel stays narrow
+  const right = width * zoom + 1, down = height * zoom + 1;
+  canvas.width = columns * right - 1;
+  canvas.height = rows * down - 1;
   canvas.classList.toggle("fine", canvas.width > canvas.clientWidth);
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
   let low = 0, high = 1e-9;
   for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
-  for (let i = 0; i < values.length; i++) {
-    const c = i % channels, pixel = Math.floor(i / channels);
-    if (c >= shown) continue;
-    const x = (c % columns) * (width + 1) + (pixel % width);
-    const y = Math.floor(c / columns) * (height + 1) + Math.floor(pixel / width);
-    const share = (values[i] - low) / (high - low), at = 4 * (y * canvas.width + x);
-    // From dark blue by green to yellow, so that it is told apart by brightness alone too.
-    image.data[at] = 40 + 215 * share * share;
-    image.data[at + 1] = 20 + 215 * share;
-    image.data[at + 2] = 84 - 48 * share;
-    image.data[at + 3] = 255;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  for (let y = 0; y < canvas.height; y++) for (let x = 0; x < canvas.width; x++) {
+    const map = Math.floor(y / down) * columns + Math.floor(x / right);
+    const i = Math.floor((y % down) / zoom), j = Math.floor((x % right) / zoom);
+    if (map >= shown || i === height || j === width) continue;
+    const share = (values[(i * width + j) * channels + map] - low) / (high - low);
+    image.data.set(COLOURS[Math.round(255 * share)], 4 * (y * canvas.width + x));
   }
   context.putImageData(image, 0, 0);
 }
