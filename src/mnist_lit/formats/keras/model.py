@@ -258,13 +258,13 @@ class _Reading:
             foreign = "is not a class of Keras's own" if ">" in layer.kind else None
             why = foreign or REASONS.get(layer.kind, "is not among the layers that come over")
             options.refuse(why)
+            to.unsure = True
         else:
             try:
                 codec.read(options, to)
             except Misfit:
                 to.unsure = True
         to.current.notes.extend(options.notes)
-        to.unsure |= bool(options.refused)
         return options
 
     def _finish(self, to: Builder) -> None:
