@@ -75,7 +75,7 @@ def test_test_image_of_another_size() -> None:
     with pytest.raises(InputError) as caught:
         find_test_image(0, checkpoint, {"dataset": "mnist", "source": "sample"})
     assert caught.value.subject == "mnist-sample-5k"
-    assert Argument("dataset") in caught.value.remedy
+    assert isinstance(caught.value.remedy, tuple) and Argument("dataset") in caught.value.remedy
 
 
 def test_nothing_to_read() -> None:

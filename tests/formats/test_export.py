@@ -248,7 +248,7 @@ def test_other_weights_leave_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
         network = checkpoints.read(path).build()
         with torch.no_grad():
             next(network.parameters()).flatten()[0] += 1e-9
-            network.dense2.bias += 1e-7
+            network.get_parameter("dense2.bias").add_(1e-7)
         return network
 
     wrong = export.FORMATS["safetensors"]._replace(read=read)
