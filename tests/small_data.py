@@ -33,6 +33,14 @@ def digits(n: int, classes: int, *, skip: int = 0) -> Part:
     return images.numpy()[chosen[skip:], 0], own
 
 
+def digit_files() -> list[int]:
+    """Write 20 test digits of the sample as dark ink, 0.png to 19.png; return their labels."""
+    images, labels = sample.load()["test"]
+    for i in range(20):
+        Image.fromarray(255 - images[50 * i, 0].numpy()).resize((140, 140)).save(f"{i}.png")
+    return labels[::50].tolist()
+
+
 def shrink(monkeypatch: pytest.MonkeyPatch, n_train: int = 100, n_test: int = 50) -> None:
     """Make every published data set a small one, without known sums."""
     for name, own in CATALOGUE.items():

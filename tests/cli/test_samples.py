@@ -72,7 +72,7 @@ def test_wrong_classes(command: Command) -> None:
     base = ("samples", "--data.dataset", "pictures", "--output", "a.png", "--classes")
     answer = command(*base, "x", "class 1")
     assert (answer.code, answer.err.count("\n")) == (2, 1)
-    assert "--classes x: the classes are class 0, class 1, " in answer.err
+    assert "--classes x is unknown: the classes are class 0, class 1, " in answer.err
     assert "class 19 and 80 more" in answer.err and "class 20" not in answer.err
 
 
@@ -83,7 +83,7 @@ def test_class_without_training_images(command: Command) -> None:
             Image.new("L", (28, 28), shade).save(Path("pictures", part, name, "1.png"))
     base = ("samples", "--data.dataset", "pictures", "--output", "a.png", "--classes")
     answer = command(*base, "c")
-    assert answer.code == 2 and "--classes c: no training image is of them" in answer.err
+    assert answer.code == 2 and "--classes c has no training image" in answer.err
     assert not Path("a.png").exists()
     assert command(*base, "c", "a").code == 0
 
@@ -92,9 +92,9 @@ def test_class_without_training_images(command: Command) -> None:
     ("line", "part"),
     [
         ("--output a.jpg", "must be a file that ends in .png"),
-        ("--output a.png --classes x", "--classes x: the classes are 0, 1, 2, 3"),
-        ("--output a.png --count 0", "--count must be at least 1"),
-        ("", "there is no display for a window: give --output FILE.png"),
+        ("--output a.png --classes x", "--classes x is unknown: the classes are 0, 1, 2, 3"),
+        ("--output a.png --count 0", "--count 0 is too small: give at least 1"),
+        ("", "there is no display for a window: name a file by --output"),
     ],
 )
 def test_wrong_options(

@@ -1,0 +1,89 @@
+"""`import-keras`: what it prints of what it took."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers import Command
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.formats.keras import writer
+from mnist_lit.network.network import Network
+
+SAMPLE = ("--data.source", "sample")
+
+
+@pytest.fixture
+def trained() -> Path:
+    """The packaged network as a Keras file."""
+    writer.write(Path("model.keras"), checkpoints.read("pretrained").build())
+    return Path("model.keras")
+
+
+def test_layers_and_accuracy(command: Command, trained: Path) -> None:
+    answer = command("import-keras", trained, "--output", "a.ckpt", *SAMPLE)
+    assert (answer.code, answer.err) == (0, "")
+    first, header, *rows = answer.out.splitlines()
+    assert first == "model.keras -> a.ckpt"
+    assert header.split() == ["in", "Keras", "here", "parameters"]
+    assert rows[0].split() == ["conv2d", "(Conv2D)", "conv1,", "relu1", "544"]
+    total = next(row for row in rows if row.startswith("total"))
+    assert total.split() == ["total", "103,786"]
+    (accuracy,) = (row for row in rows if row.startswith("accuracy"))
+    assert accuracy.endswith("on 1,000 test images of mnist-sample-5k")
+    assert float(accuracy.split()[1]) > 0.99 and "causes" not in answer.out
+    assert "taken to be of mnist data" in answer.out
+    assert rows[-1] == "next  python -m mnist_lit test --ckpt_path a.ckpt"
+
+
+def test_no_download_for_an_accuracy(command: Command, trained: Path) -> None:
+    """Without files at hand there is no accuracy, and no warning either."""
+    answer = command("import-keras", trained, "--output", "a.ckpt")
+    assert (answer.code, answer.err) == (0, "")
+    assert "accuracy" not in answer.out and not Path("data").exists()
+
+
+def test_low_accuracy_and_the_option_that_helps(command: Command) -> None:
+    """A network trained on pixels of 0 to 255."""
+    network = checkpoints.read("pretrained").build()
+    with torch.no_grad():
+        next(network.parameters()).div_(255)
+    writer.write(Path("bytes.h5"), network)
+    base = ("import-keras", "bytes.h5", "--output", "a.ckpt", *SAMPLE)
+    answer = command(*base)
+    assert answer.code == 0 and "pixels of 0 to 255?" in answer.out
+    assert "--input_range 0 255" in answer.out and "--input_range 1 0" in answer.out
+    answer = command(*base, "--input_range", 0, 255)
+    assert answer.code == 0 and "causes" not in answer.out
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("accuracy"))
+    assert float(line.split()[1]) > 0.99
+
+
+def test_unknown_data(command: Command) -> None:
+    writer.write(Path("letters.h5"), Network(26, network=["Flatten", "Linear"], image_size=20))
+    answer = command("import-keras", "letters.h5", "--output", "a.ckpt")
+    assert answer.code == 0 and "accuracy" not in answer.out
+    assert "taken to be of unknown data" in answer.out
+    assert answer.out.endswith("test --ckpt_path a.ckpt --data.dataset DATA\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("", ["file", "--help"]),
+        ("model.keras", ["--output is missing", "FILE.ckpt"]),
+        ("model.keras --output a.txt", ["--output a.txt has the wrong ending", ".ckpt"]),
+        ("model.keras --output folder.ckpt", ["--output folder.ckpt is a folder"]),
+        ("none.h5 --output a.ckpt", ["none.h5"]),
+        ("model.keras --output a.ckpt --input_range 1 1", ["--input_range 1.0 1.0"]),
+        ("model.keras --output a.ckpt --input_range 1", ["--input_range"]),
+        ("model.keras --output a.ckpt --data.dataset emnist-letters", ["--data.dataset"]),
+    ],
+)
+def test_wrong_options(command: Command, trained: Path, line: str, parts: list[str]) -> None:
+    Path("folder.ckpt").mkdir()
+    answer = command("import-keras", *line.split())
+    assert answer.code == 2 and answer.err.count("\n") == 1 and answer.out == ""
+    for part in parts:
+        assert part in answer.err
+    assert not Path("a.ckpt").exists()
