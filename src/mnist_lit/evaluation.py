@@ -1,4 +1,4 @@
-"""How right answers are: the one place where the metrics of a set of answers are computed."""
+"""Metrics of a network's answers: the one place where they are computed."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ class Answers(NamedTuple):
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Of each image, whether its most probable class is its label."""
+        """Whether each image's most probable class is its label: N."""
         answered: NDArray[np.bool_] = self.log_probabilities.argmax(1) == self.labels
         return answered
 
@@ -40,7 +40,7 @@ class Evaluation(NamedTuple):
     The loss is the mean negative log-likelihood. Precision is the share of right answers among the
     images read as a class, recall among those of the class; both are NaN where there are none. The
     balanced accuracy is the mean recall of the classes that have images, so that each counts the
-    same however large it is; it is None where classes have about as many images each. The
+    same however large it is; it is None where the classes aren't `unbalanced`. The
     calibration error (ECE) is the mean distance between probability and accuracy over 15 bins of
     probability.
     """
@@ -98,12 +98,12 @@ def evaluate(answers: Answers) -> Evaluation:
 def unbalanced(counts: Sequence[int] | NDArray[np.integer[Any]]) -> bool:
     """Return whether the largest class has more than twice the images of the smallest.
 
-    MNIST's classes are balanced by this. A class without images is the smallest there can be: where
-    another has any, they are unbalanced. Without classes or images nothing is.
+    By this rule MNIST's classes are balanced. Classes are unbalanced where one has no image and
+    another has some, and balanced where none has any.
 
     Args:
         counts: Images of each class; a one-dimensional array of any integers will do.
     """
-    # As Python's integers, for twice a large uint8 is a small one.
+    # As Python's integers: twice a large uint8 would wrap around.
     images = [int(count) for count in counts]
     return max(images, default=0) > 2 * min(images, default=0)

@@ -14,7 +14,7 @@ PAGE = Path("compare.html")
 
 
 @pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         comparison, "draw_all", lambda drawings: {"curves": {"light": b"", "dark": b""}}
     )

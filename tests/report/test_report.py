@@ -31,7 +31,7 @@ def test_figures() -> None:
     assert pictures.keys() == NAMES
     for name, content in pictures.items():
         assert (RUN / "figures" / f"{name}.png").read_bytes() == content
-        assert min(size(content)) > 300
+        assert min(size(content)) > 200
     text = PAGE.read_text("utf-8")
     assert re.findall(r"(?:src|srcset)=\"(?!data:image/png;base64,)", text) == []
     assert "href" not in text
@@ -69,13 +69,13 @@ def test_figures_of_any_network(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take seconds."""
     monkeypatch.setattr(report, "draw_all", lambda drawings: {name: EMPTY for name in drawings})
 
 
 @pytest.fixture
-def said(undrawn: None) -> Callable[..., str]:
+def said(without_figures: None) -> Callable[..., str]:
     """Return the text of a report on rows and, where classes are named, answers to their images."""
 
     def write(rows: list[Row], names: Sequence[str] = (), counts: Sequence[int] = ()) -> str:
@@ -128,27 +128,27 @@ def test_without_validation(said: Callable[..., str]) -> None:
     assert "Nothing was validated in this run" in text and "test accuracy, last epoch" in text
 
 
-def test_run_that_was_stopped(undrawn: None) -> None:
+def test_run_that_was_stopped(without_figures: None) -> None:
     known = answers([2, 2])
     report.write(write_run(RUN, rows_of(0.6), finished=False), {"best": known})
     text = PAGE.read_text("utf-8")
     assert "the run isn’t finished" in text and "test accuracy, best epoch" in text
 
 
-def test_without_the_test_images(undrawn: None) -> None:
+def test_without_the_test_images(without_figures: None) -> None:
     run = write_run(RUN, rows_of(0.6))  # the folder `pictures` isn't there
     assert report.write(run).keys() == {"curves", "architecture", "filters"}
     text = PAGE.read_text("utf-8")
     assert "There are no test metrics: pictures is not there" in text and "Confusion" not in text
 
 
-def test_sample_is_not_mnist(undrawn: None) -> None:
+def test_sample_is_not_mnist(without_figures: None) -> None:
     known = answers([2, 2])
     report.write(write_run(RUN, rows_of(0.6), dataset="mnist-sample-5k"), {"best": known})
     assert "This isn’t MNIST but mnist-sample-5k" in PAGE.read_text("utf-8")
 
 
-def test_markup_in_a_configuration_is_text(undrawn: None) -> None:
+def test_markup_in_a_configuration_is_text(without_figures: None) -> None:
     run = write_run(RUN, rows_of(0.6), names=(), config={"name": "<script>alert(1)</script>"})
     report.write(run)
     text = PAGE.read_text("utf-8")
