@@ -170,3 +170,18 @@ def test_layout_of_an_archive() -> None:
     with zipfile.ZipFile("mnist.keras") as archive:
         inner = archive.read("model.weights.h5")
     assert h5py.File(io.BytesIO(inner))["layers/conv2d/vars/0"].shape == (4, 4, 1, 32)
+
+
+def test_same_padding_of_tensorflow() -> None:
+    """TensorFlow puts the odd row after the map; `tf_keras/make_same.py` made the answers."""
+    with zipfile.ZipFile(Path(__file__).parent / "tf_keras" / "same.zip") as archive:
+        archive.extractall()
+    expected = np.load("answers.npz")
+    assert len(expected) == 14
+    for name, probabilities in expected.items():
+        network = keras_model.read(f"{name}.h5").build()
+        side = network.image_size
+        images = np.random.default_rng(0).random((4, 1, side, side), np.float32)
+        with torch.inference_mode():
+            found = network(torch.from_numpy(images)).exp().numpy()
+        assert abs(found - probabilities).max() <= 1e-5, name

@@ -258,13 +258,13 @@ class _Reading:
             foreign = "is not a class of Keras's own" if ">" in layer.kind else None
             why = foreign or REASONS.get(layer.kind, "is not among the layers that come over")
             options.refuse(why)
+            to.unsure = True
         else:
             try:
                 codec.read(options, to)
             except Misfit:
                 to.unsure = True
         to.current.notes.extend(options.notes)
-        to.unsure |= bool(options.refused)
         return options
 
     def _finish(self, to: Builder) -> None:
@@ -322,7 +322,9 @@ class _Reading:
         weights = {}
         for spec in to.specs:
             for key, value in (spec.read() if spec.read else {}).items():
-                weights[f"{names[id(spec)]}.{key}"] = torch.from_numpy(np.ascontiguousarray(value))
+                weights[f"{names[id(spec)]}.{key}"] = torch.from_numpy(
+                    np.require(value, requirements="C")
+                )
         rows = [_row(taken, names, sizes) for taken in to.taken]
         return Model(architecture, weights, num_classes, image_size, rows, self.input_range)
 

@@ -25,11 +25,19 @@ from mnist_lit.network.network import Layer, Network
 WITH_WEIGHTS = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "PReLU")
 # A version from which on everything that is written means the same.
 VERSION = "3.0.0"
-# The notebook's compile(). Keras 2 needs the metric by its whole name.
+# The notebook's compile().
 COMPILED: dict[str, Any] = {
     "loss": "sparse_categorical_crossentropy",
     "loss_weights": None,
-    "metrics": ["accuracy"],
+    # Named in full: Keras 2 would take "accuracy" for another metric.
+    "metrics": [
+        {
+            "module": "keras.metrics",
+            "class_name": "SparseCategoricalAccuracy",
+            "config": {"name": "accuracy", "dtype": "float32"},
+            "registered_name": None,
+        }
+    ],
     "weighted_metrics": None,
 }
 ADAM: dict[str, Any] = {
@@ -141,13 +149,11 @@ def write(path: Path, network: Network) -> None:
         target.write(content.getbuffer())
 
 
-def _describe(items: list[Item], first: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+def _describe(items: list[Item], side: int) -> dict[str, Any]:
     """Return the network as Keras 3 describes it, beginning with its input layer."""
-    name, config = first
-    every = [
-        ("InputLayer", name, config),
-        *((kind, name, config) for kind, name, config, _ in items),
-    ]
+    # Keras 2 knows this name of the shape alone; Keras 3 takes both.
+    config = {"batch_input_shape": [None, side, side, 1], "dtype": "float32"}
+    every = [("InputLayer", "input_layer", config), *(item[:3] for item in items)]
     return {
         "module": "keras",
         "class_name": "Sequential",
@@ -168,11 +174,10 @@ def _describe(items: list[Item], first: tuple[str, dict[str, Any]]) -> dict[str,
 
 
 def _h5(items: list[Item], side: int) -> io.BytesIO:
-    # Keras 2 knows this name of the shape alone; Keras 3 translates it.
-    shape = {"batch_input_shape": [None, side, side, 1], "dtype": "float32"}
+    items = [item._replace(config=_as_keras_2(item)) for item in items]
     with h5py.File(content := io.BytesIO(), "w") as file:
         file.attrs["keras_version"] = VERSION
-        file.attrs["model_config"] = json.dumps(_describe(items, ("input_layer", shape)))
+        file.attrs["model_config"] = json.dumps(_describe(items, side))
         file.attrs["training_config"] = json.dumps(COMPILED | {"optimizer_config": ADAM})
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = [item.name.encode() for item in items]
@@ -185,13 +190,20 @@ def _h5(items: list[Item], side: int) -> io.BytesIO:
     return content
 
 
+def _as_keras_2(item: Item) -> dict[str, Any]:
+    """Return a layer's configuration in words that Keras 2 knows too; Keras 3 translates them."""
+    if item.kind == "LeakyReLU":
+        return {"alpha": item.config["negative_slope"]}
+    return item.config
+
+
 def _archive(items: list[Item], side: int) -> io.BytesIO:
-    shape = {"batch_shape": [None, side, side, 1], "dtype": "float32"}
     with h5py.File(inner := io.BytesIO(), "w") as file:
+        # Keras before 3.6 looks for the group of everything, with weights or without.
+        file.create_group("vars")
         # A fresh optimiser: steps, learning rate, then two moments of each weight.
         state: list[Any] = [np.int32(0), np.float32(ADAM["config"]["learning_rate"])]
         for item in items:
-            # Keras 3.0 to 3.5 look for the group of layers without weights too.
             group = file.create_group(f"layers/{item.name}/vars")
             for i, (name, array) in enumerate(item.arrays.items()):
                 group[str(i)] = array
@@ -199,7 +211,7 @@ def _archive(items: list[Item], side: int) -> io.BytesIO:
                     state += [np.zeros_like(array)] * 2
         for i, value in enumerate(state):
             file[f"optimizer/vars/{i}"] = value
-    model = _describe(items, ("input_layer", shape))
+    model = _describe(items, side)
     compiled = COMPILED | {"optimizer": ADAM}
     with zipfile.ZipFile(content := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": VERSION}))

@@ -17,7 +17,7 @@ from mnist_lit.formats.keras.codecs.codec import (
     keras_order,
     read_array,
 )
-from mnist_lit.formats.keras.options import Options
+from mnist_lit.formats.keras.options import Misfit, Options
 
 
 class Activation(NamedTuple):
@@ -185,7 +185,8 @@ def read_prelu(options: Options, to: Builder) -> None:
     if isinstance(values, Pixels) or (
         isinstance(values, Map) and count not in (1, shape[2 if values.last else 0])
     ):
-        raise to.misfit("has a weight per pixel: give it shared_axes of height and width")
+        options.refuse("has a weight per pixel: give it shared_axes of height and width")
+        raise Misfit
     arrays = to.arrays([("alpha", shape)])
 
     def read() -> Arrays:

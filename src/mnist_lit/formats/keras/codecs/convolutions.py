@@ -13,7 +13,7 @@ from torch import nn
 from mnist_lit.formats.keras.builder import Affine, Array, Arrays, Builder, Map
 from mnist_lit.formats.keras.chain import shown
 from mnist_lit.formats.keras.codecs.activations import activate, take
-from mnist_lit.formats.keras.codecs.codec import Outgoing, Written, filled, read_array
+from mnist_lit.formats.keras.codecs.codec import Outgoing, Unwritable, Written, filled, read_array
 from mnist_lit.formats.keras.options import Options
 from mnist_lit.formats.keras.sizes import Border, Pair, one_or_both, outputs, same
 
@@ -192,6 +192,8 @@ def _convolution(out: Outgoing) -> tuple[list[Written], dict[str, Any]]:
     """Return a layer of zeros where it takes one, and what convolutions have in common."""
     module = out.module
     assert isinstance(module, nn.Conv2d)
+    if max(module.stride) > 1 and max(module.dilation) > 1:
+        raise Unwritable("has a stride and a dilation, which Keras does not have together")
     padding = tuple(int(side) for side in module.padding)
     _, height, width = out.layer.input_shape
     parts = zip((height, width), module.kernel_size, module.stride, module.dilation, strict=True)
@@ -219,7 +221,8 @@ def write_conv(out: Outgoing) -> list[Written]:
     before, config = _convolution(out)
     module = out.module
     assert isinstance(module, nn.Conv2d)
-    if module.groups == module.in_channels > 1:
+    # TensorFlow has no depthwise convolution of unequal strides.
+    if module.groups == module.in_channels > 1 and len(set(module.stride)) == 1:
         arrays: Arrays = {}
         if out.weights:
             weight = out.weights["weight"]

@@ -54,7 +54,9 @@ def read_norm(options: Options, to: Builder) -> None:
         }
 
     # Torch counts the new value's share, Keras the old one's.
-    arguments: dict[str, Any] = {"eps": eps, "momentum": round(1 - momentum, 12)}
+    arguments: dict[str, Any] = {} if eps == 1e-5 else {"eps": eps}
+    if (its_share := round(1 - momentum, 12)) != 0.1:
+        arguments["momentum"] = its_share
     arguments |= {} if scale or center else {"affine": False}
     to.add("BatchNorm1d" if isinstance(values, Vector) else "BatchNorm2d", arguments, read)
 
