@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import torch
-from hypothesis import event, HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 import networks
