@@ -75,7 +75,8 @@ def test_test_image_of_another_size() -> None:
     with pytest.raises(InputError) as caught:
         find_test_image(0, checkpoint, {"dataset": "mnist", "source": "sample"})
     assert caught.value.subject == "mnist-sample-5k"
-    assert Argument("dataset") in caught.value.remedy
+    remedy = caught.value.remedy
+    assert isinstance(remedy, tuple) and Argument("dataset") in remedy
 
 
 def test_nothing_to_read() -> None:

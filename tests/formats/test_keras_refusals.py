@@ -224,7 +224,7 @@ def test_weights_of_another_network() -> None:
         keras_model.read("model.weights.h5")
     found = str(caught.value.problem)
     assert "conv2d (Conv2D) has 1 arrays in the file, expected 2" in found
-    assert caught.value.remedy[-1] == Argument("network")
+    assert caught.value.remedy[-1] == Argument("network")  # type: ignore[index]
 
 
 def test_arrays_that_no_layer_takes() -> None:

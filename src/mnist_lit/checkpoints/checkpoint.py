@@ -85,7 +85,10 @@ class Checkpoint:
         """
         try:
             network = Network(
-                len(self.class_names), network=self.network, image_size=self.image_size, large=True
+                len(self.class_names),
+                network=self.network,
+                image_size=self.image_size,
+                large=self.hyper_parameters.get("large") is True,
             )
             network.load_state_dict(self.weights)
         except (RuntimeError, InputError) as error:

@@ -178,8 +178,8 @@ def _gelu(graph: Graph, layer: Layer, x: str) -> str:
         return graph.add(layer, "Mul", value, graph.number(layer, factor))
 
     if graph.module(layer).approximate == "tanh":
-        square = graph.add(layer, "Mul", x, x)
-        cube = graph.add(layer, "Mul", square, x)
+        # A power rather than products, on which OpenCV 4.11 crashes.
+        cube = graph.add(layer, "Pow", x, graph.number(layer, 3))
         inner = graph.add(layer, "Add", x, times(cube, 0.044715))
         curve = graph.add(layer, "Tanh", times(inner, math.sqrt(2 / math.pi)))
     else:

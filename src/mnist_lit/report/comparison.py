@@ -56,12 +56,18 @@ class Entry:
         return total
 
     @property
+    def versions(self) -> dict[str, str]:
+        """The versions of what a result depends on; none where the run isn't finished."""
+        return dict(self.contents.summary["versions"]) if self.contents.summary else {}
+
+    @property
     def configuration(self) -> str:
         """What runs have in common that differ in the seed alone."""
         others = {key: self.settings[key] for key in sorted(self.settings)}
         others.pop("seed_everything", None)
         checkpoint = self.contents.checkpoint
-        return repr((self.contents.dataset, checkpoint and checkpoint.fingerprint, others))
+        fingerprint = checkpoint and checkpoint.fingerprint
+        return repr((self.contents.dataset, fingerprint, others, self.versions))
 
 
 def compare(runs: Sequence[Run], output: Path) -> list[Group]:
@@ -82,7 +88,7 @@ def compare(runs: Sequence[Run], output: Path) -> list[Group]:
     page = template("compare.html").render(
         entries=entries,
         datasets=list(dict.fromkeys(entry.contents.dataset for entry in entries)),
-        differing=differing([entry.settings for entry in entries]),
+        differing=differing(entries),
         groups=groups,
         figure=embedded(_draw(entries)),
     )
@@ -105,7 +111,7 @@ def _read(run: Run) -> Entry:
 
 
 def _settings(contents: Contents) -> dict[str, Any]:
-    """Return by dotted name the settings and versions that may change a result.
+    """Return by dotted name the settings that may change a result.
 
     What a resumed run's config spells out is what another run's leaves to its data: both are given
     as the checkpoint has them.
@@ -118,18 +124,25 @@ def _settings(contents: Contents) -> dict[str, Any]:
             "data.preprocessing": checkpoint.preprocessing,
             "data.image_size": checkpoint.image_size,
         }
-    versions = contents.summary["versions"] if contents.summary else {}
-    settings |= {f"version of {name}": version for name, version in versions.items()}
     return {
         key: value for key, value in settings.items() if key not in PLACES and value is not None
     }
 
 
-def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the settings that differ between runs, each with the runs' values."""
-    keys = dict.fromkeys(key for values in settings for key in values)
-    table = {key: [values.get(key) for values in settings] for key in keys}
-    return {key: row for key, row in table.items() if len(set(map(repr, row))) > 1}
+def differing(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+    """Return the settings and versions that differ between runs, each with the runs' values."""
+    settings = _table([entry.settings for entry in entries])
+    found = {name: row for name, row in settings.items() if len(set(map(repr, row))) > 1}
+    for name, row in _table([entry.versions for entry in entries]).items():
+        if len(set(row) - {None}) > 1:  # those of an unfinished run aren't known
+            found[f"version of {name}"] = row
+    return found
+
+
+def _table(values: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return by name each run's value, None where it has none."""
+    names = dict.fromkeys(name for own in values for name in own)
+    return {name: [own.get(name) for own in values] for name in names}
 
 
 def group(entries: Sequence[Entry]) -> list[Group]:
