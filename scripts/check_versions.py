@@ -135,7 +135,7 @@ def environment(folder: Path, name: str, program: Program) -> Path:
     python = home / "bin" / "python"
     if not (home / "installed").exists():
         venv.create(home, with_pip=True, clear=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run(
             [*pip, *([] if program.alone else ["--no-deps"]), *program.packages], check=True
         )

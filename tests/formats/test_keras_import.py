@@ -49,14 +49,16 @@ def test_many_random_chains(data: st.DataObject) -> None:
     compare(keras_chains.draw_model(data), data.draw(st.sampled_from(keras_chains.FORMATS)))
 
 
-# What the layers need to be made; these two are of Keras 2.
+# What the layers need to be made; some are of older versions.
 ARGUMENTS: dict[str, tuple[float, ...]] = {
     "RandomPosterization": (4,), "RandomTranslation": (0.3, 0.3), "RandomFlip": (),
     "RandomInvert": (), "RandomErasing": (), "RandomPerspective": (), "RandomGrayscale": (),
     "RandomGaussianBlur": (), "RandomElasticTransform": (), "AugMix": (), "CutMix": (),
     "MixUp": (), "RandAugment": (),
 }  # fmt: skip
-OF_KERAS_2 = {"RandomHeight", "RandomWidth"}
+OF_KERAS_2 = {
+    "BatchNormalizationV1", "BatchNormalizationV2", "RandomHeight", "RandomWidth",
+}  # fmt: skip
 
 
 def test_augmentation_is_left_out() -> None:

@@ -83,6 +83,8 @@ LEFT_OUT = (
     "RandomRotation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomWidth",
     "RandomZoom",
 )  # fmt: skip
+# What TensorFlow 1 called it.
+CODECS |= {f"BatchNormalizationV{i}": CODECS["BatchNormalization"] for i in (1, 2)}
 CODECS |= {kind: Codec(leave_out) for kind in LEFT_OUT}
 # Why others don't come over, where more can be said than that they don't.
 REASONS = {
