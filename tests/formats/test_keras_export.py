@@ -25,8 +25,8 @@ QUICK = settings(
     phases=[Phase.generate],  # an example takes half a second, so that shrinking would take hours
 )
 MANY = settings(QUICK, max_examples=300)
-# The only layers of which some have no like in Keras.
-UNWRITABLE = {"Conv2d", "MaxPool2d", "AvgPool2d", "GELU"}
+# Keras can express every other layer, whatever its options.
+UNWRITABLE = {"Conv2d", "MaxPool2d", "AvgPool2d", "GELU", "LeakyReLU"}
 pytestmark = pytest.mark.filterwarnings("ignore:Argument `alpha` is deprecated")
 
 

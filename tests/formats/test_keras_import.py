@@ -30,7 +30,7 @@ def compare(model: Any, how: str) -> None:
     with torch.inference_mode():
         probabilities = found.build()(torch.from_numpy(pixels)).exp().numpy()
     assert abs(probabilities - expected).max() <= 1e-5, found.rows
-    # Every layer of Keras's is accounted for, under its own name.
+    # Every Keras layer is accounted for, under its own name.
     names = [layer.name for layer in model.layers if not hasattr(layer, "batch_shape")]
     assert [row.name for row in found.rows] == names
 

@@ -1,4 +1,4 @@
-"""A model of Keras's as a checkpoint."""
+"""A Keras model as a checkpoint."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Imported(NamedTuple):
     """What `import_keras` took.
 
     Args:
-        model: The model: its network, what became of each of Keras's layers (`rows`), its image
+        model: The model: its network, what became of each Keras layer (`rows`), its image
             size and the range of pixels that it was trained on.
         dataset: The data set that the checkpoint names; `unknown` where nothing says it.
         class_names: A name for each class.

@@ -63,7 +63,7 @@ class Spec:
 
 @dataclass(eq=False)
 class Taken:
-    """What became of one layer of Keras's."""
+    """What became of one Keras layer."""
 
     layer: KerasLayer
     specs: list[Spec] = field(default_factory=list)

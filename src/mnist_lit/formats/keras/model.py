@@ -43,7 +43,7 @@ class Model(NamedTuple):
         weights: Its weights by the names in `Network`.
         num_classes: The number of classes.
         image_size: Side of the images in pixels.
-        rows: What became of each of Keras's layers, in order.
+        rows: What became of each Keras layer, in order.
         input_range: The values that the model takes for the darkest and the brightest pixel.
     """
 

@@ -21,7 +21,7 @@ from mnist_lit.formats.keras.codecs.codec import Outgoing, Unwritable, Written
 from mnist_lit.network import layers as kinds
 from mnist_lit.network.network import Layer, Network
 
-# The classes of Keras's that hold weights in what is written.
+# The Keras classes that hold weights in what is written.
 WITH_WEIGHTS = ("Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "PReLU")
 # A version from which on everything that is written means the same.
 VERSION = "3.0.0"
@@ -49,7 +49,7 @@ ADAM: dict[str, Any] = {
 
 
 class Item(NamedTuple):
-    """A layer of Keras's with its name."""
+    """A Keras layer with its name."""
 
     kind: str
     name: str

@@ -1,7 +1,7 @@
-"""The table of codecs: each layer of Keras's that comes over or is written, both ways.
+"""The table of codecs: each Keras layer that comes over or is written, both ways.
 
-A reader takes a layer's configuration whole and adds its like to the network. A writer returns the
-layer of Keras's that is a layer of the network, or says why there is none.
+A reader takes a layer's configuration whole and adds the same to the network. A writer returns the
+Keras layers that a layer of the network is, or says why there is none.
 """
 
 from mnist_lit.formats.keras.codecs.activations import (

@@ -56,7 +56,7 @@ WRITTEN = {
     "Hardsigmoid": "hard_sigmoid",
     "Softplus": "softplus",
     "Softsign": "softsign",
-    "LogSoftmax": "softmax",  # a model of Keras's gives probabilities
+    "LogSoftmax": "softmax",  # a Keras model gives probabilities
 }
 
 
@@ -216,7 +216,7 @@ def write_prelu(out: Outgoing) -> list[Written]:
 def write_activation(out: Outgoing) -> list[Written]:
     name = written(out.layer.kind, out.layer.arguments)
     if name is None:
-        raise Unwritable("is the approximation by tanh, for which no layer of Keras's stands")
+        raise Unwritable("is the approximation by tanh, which Keras has no name for")
     return [Written("Activation", {"activation": name}, {})]
 
 
@@ -226,6 +226,8 @@ def write_relu(out: Outgoing) -> list[Written]:
 
 def write_leaky_relu(out: Outgoing) -> list[Written]:
     slope = out.layer.arguments.get("negative_slope", 0.01)
+    if slope < 0:
+        raise Unwritable("has a slope below 0, which Keras refuses")
     return [Written("LeakyReLU", {"negative_slope": slope}, {})]
 
 

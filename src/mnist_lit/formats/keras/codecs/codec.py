@@ -1,4 +1,4 @@
-"""What a codec is: how a class of Keras's is read, and how it is written."""
+"""What a codec is: how a Keras class is read, and how it is written."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ Reader = Callable[[Options, Builder], None]
 
 
 class Written(NamedTuple):
-    """A layer of Keras's, and its arrays by name."""
+    """A Keras layer and its arrays by name."""
 
     kind: str
     config: dict[str, Any]
@@ -43,7 +43,7 @@ Writer = Callable[[Outgoing], list[Written]]
 
 
 class Codec(NamedTuple):
-    """How a class of Keras's is read, and what it writes.
+    """How a Keras class is read, and what it writes.
 
     Args:
         read: Takes a layer of the class.
