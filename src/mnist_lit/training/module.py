@@ -109,9 +109,9 @@ class MNISTModule(pl.LightningModule):
         self.answers: Answers | None = None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return log-probabilities N×num_classes of float images N×1×image_size×image_size in [0, 1].
+        """Return log-probabilities N×num_classes of float images N×1×S×S in [0, 1].
 
-        The upper-left square of `network.side` pixels will do.
+        S is the image size. The upper-left square of `network.side` pixels will do.
         """
         log_probabilities: Tensor = self.network(images)
         return log_probabilities
