@@ -1,6 +1,7 @@
 # make fit    train the notebook's model; options: make fit ARGS="--config configs/quick.yaml"
 # make test   lint, types and tests; some of them: make test ARGS="-k resume"
 # make test-faults  the slow tests that `make test` leaves out
+# make test-compat  which versions of Keras, onnxruntime and OpenCV open what `export` writes
 # make lint   lint and types alone
 # make format
 # make page   write docs/draw.html again
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Two workers suit two cores. A file's tests stay together because they share fixtures.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: fit test test-faults lint format lock weights page
+.PHONY: fit test test-faults test-compat lint format lock weights page
 
 fit: .venv/installed
 	$(BIN)/python -m mnist_lit fit $(ARGS)
@@ -22,6 +23,9 @@ test: lint
 
 test-faults: .venv/installed-dev
 	$(PYTEST) -m slow $(ARGS)
+
+test-compat: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_versions.py .venv/compat
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

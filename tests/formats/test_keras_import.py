@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 import keras_chains
 from mnist_lit.formats.keras import model as keras_model
+from mnist_lit.formats.keras.codecs import CODECS, LEFT_OUT
 
 QUICK = settings(
     max_examples=30,
@@ -45,3 +47,31 @@ def test_random_chains(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_many_random_chains(data: st.DataObject) -> None:
     compare(keras_chains.draw_model(data), data.draw(st.sampled_from(keras_chains.FORMATS)))
+
+
+# What the layers need to be made; some are of older versions.
+ARGUMENTS: dict[str, tuple[float, ...]] = {
+    "RandomPosterization": (4,), "RandomTranslation": (0.3, 0.3), "RandomFlip": (),
+    "RandomInvert": (), "RandomErasing": (), "RandomPerspective": (), "RandomGrayscale": (),
+    "RandomGaussianBlur": (), "RandomElasticTransform": (), "AugMix": (), "CutMix": (),
+    "MixUp": (), "RandAugment": (),
+}  # fmt: skip
+OF_KERAS_2 = {
+    "BatchNormalizationV1", "BatchNormalizationV2", "RandomHeight", "RandomWidth",
+}  # fmt: skip
+
+
+def test_augmentation_is_left_out() -> None:
+    there = [kind for kind in LEFT_OUT if kind not in OF_KERAS_2 and hasattr(keras.layers, kind)]
+    assert len(there) > 10
+    middle = [getattr(keras.layers, kind)(*ARGUMENTS.get(kind, (0.3,))) for kind in there]
+    ends = [keras.layers.Flatten(), keras.layers.Dense(10, name="logits")]
+    model = keras.Sequential([keras.layers.Input((12, 12, 1)), *middle, *ends])
+    compare(model, "keras")
+    rows = keras_model.read("model.keras").rows
+    assert [row.ours for row in rows] == [()] * len(there) + [("flatten",), ("dense1",)]
+    assert all("left out" in row.note for row in rows[: len(there)])
+
+
+def test_every_class_of_the_table_is_one_of_keras() -> None:
+    assert {kind for kind in CODECS if not hasattr(keras.layers, kind)} <= OF_KERAS_2

@@ -187,6 +187,22 @@ def test_rescaling_of_bytes_says_the_range() -> None:
         assert abs(answers - expected).max() <= 1e-5
 
 
+@pytest.mark.parametrize("axis", [-1, None])
+def test_normalization_of_bytes_says_the_range(axis: int | None) -> None:
+    normal = layers.Normalization(axis=axis)
+    normal.adapt(np.random.default_rng(1).integers(0, 256, (50, 28, 28, 1)).astype(np.float32))
+    model = chain(normal, layers.Conv2D(3, 3, padding="same"))
+    pixels = keras_chains.images(model)
+    expected = keras_chains.answers(model, pixels * 255)
+    for suffix in ("h5", "keras"):
+        model.save(f"model.{suffix}")
+        found = keras_model.read(f"model.{suffix}")
+        assert found.input_range == (0, 255) and found.rows[0].ours == ("conv1",)
+        with torch.inference_mode():
+            answers = found.build()(torch.from_numpy(pixels)).exp().numpy()
+        assert abs(answers - expected).max() <= 1e-5
+
+
 def test_rescaling_is_folded_where_that_is_exact() -> None:
     chain(layers.Rescaling(1 / 255), layers.Conv2D(3, 3, padding="same")).save("model.keras")
     found = keras_model.read("model.keras")

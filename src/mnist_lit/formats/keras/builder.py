@@ -110,6 +110,7 @@ class Builder:
         self.unsure = False  # a layer could not be taken, so shapes may be others than they seem
         self.parameters = 0
         self.affine: Affine | None = None
+        self.own_scale: float | None = None  # of the model's first layer, if it scales the pixels
         # Where the pixels are flattened, once a layer needs them as a vector, and by what.
         self.flatten_at: int | None = None
         self.flattened_by: Taken | None = None
@@ -237,6 +238,8 @@ class Builder:
 
     def scale(self, scale: Any, offset: Any, taken: Taken | None) -> None:
         """Multiply the values by `scale` and add `offset`: numbers, or one for each pixel."""
+        if taken and self.own_scale is None and not self.specs:
+            self.own_scale = float(np.median(np.abs(scale)))
         before = self.affine
         if before and before.at < len(self.specs) and np.any(offset):
             self.settle()

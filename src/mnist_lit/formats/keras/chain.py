@@ -116,13 +116,15 @@ def _walk(
             _walk(item, group or name, its_path, found)
             continue
         place = Place(group or name, name if group else None, its_path)
-        its_kind = f"{shown(item['module'])}>{kind}" if _is_foreign(item) else kind
+        its_kind = f"{shown(item.get('module'))}>{kind}" if _is_foreign(item) else kind
         found.layers.append(KerasLayer(its_kind, name, dict(item["config"]), place))
 
 
 def _is_foreign(item: Mapping[str, Any]) -> bool:
     """Return whether the class isn't Keras's own, though it may have the name of one."""
     module = item.get("module")
+    if ">" in str(item.get("registered_name")):  # package and class
+        return True
     return module is not None and str(module).split(".")[0] not in ("keras", "tf_keras")
 
 

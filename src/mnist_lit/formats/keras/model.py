@@ -20,8 +20,8 @@ from mnist_lit.formats.keras.reader import Source
 from mnist_lit.network.architecture import Architecture, LayerSpec, Value
 from mnist_lit.network.network import MAX_PARAMETERS, Network, describe
 
-# A first scale below this would leave pixels in [0, 1] hardly distinguishable, so the pixels that
-# the model was trained on were bytes: 1/255 and 1/127.5 are usual.
+# A model that first scales its pixels by less than this was trained on bytes: 1/255 and 1/127.5 are
+# usual, and pixels in [0, 1] would be hardly distinguishable.
 BYTES_BELOW = 0.1
 
 
@@ -202,16 +202,17 @@ class _Reading:
         self.layers = layers
         self.refused = refused
         self.remedy: Any = "use layers that docs/keras.md lists"
-        self.input_range = input_range or _own_range(layers)
+        self.input_range = input_range
         self.read_by: set[str] = set()
 
     def model(self) -> Model:
         image_size, shape = self._input()
-        to = Builder(self.source, shape)
-        to.unsure = bool(self.refused)
-        low, high = self.input_range
-        to.scale(high - low, low, None)
-        options = [self._take(layer, to) for layer in self.layers]
+        to, options = self._pass(shape, self.input_range or (0, 1))
+        if self.input_range is None:
+            self.input_range = (0, 1)
+            if to.own_scale is not None and to.own_scale < BYTES_BELOW:
+                self.input_range = (0, 255)
+                to, options = self._pass(shape, self.input_range)
         with contextlib.suppress(Misfit):
             self._finish(to)
         for one in options:
@@ -247,9 +248,21 @@ class _Reading:
             self.refused.append(f"{name} {misfit}")
             return 28, (28, 28, 1)
 
+    def _pass(
+        self, shape: tuple[int, ...], input_range: tuple[float, float]
+    ) -> tuple[Builder, list[Options]]:
+        """Take every layer; nothing is read from the file but shapes, and statistics of pixels."""
+        to = Builder(self.source, shape)
+        to.unsure = bool(self.refused)
+        low, high = input_range
+        to.scale(high - low, low, None)
+        return to, [self._take(layer, to) for layer in self.layers]
+
     def _take(self, layer: KerasLayer, to: Builder) -> Options:
         options = Options(layer)
         if layer.kind == "InputLayer":
+            options.ignore("dtype")
+            options.finish()
             return options
         self.read_by.add(self.source.name_of(layer.place))
         to.begin(options)
@@ -325,8 +338,10 @@ class _Reading:
                 weights[f"{names[id(spec)]}.{key}"] = torch.from_numpy(
                     np.require(value, requirements="C")
                 )
+        input_range = self.input_range
+        assert input_range
         rows = [_row(taken, names, sizes) for taken in to.taken]
-        return Model(architecture, weights, num_classes, image_size, rows, self.input_range)
+        return Model(architecture, weights, num_classes, image_size, rows, input_range)
 
 
 def _row(taken: Taken, names: Mapping[int, str], sizes: Mapping[int, int]) -> Row:
@@ -341,16 +356,3 @@ def _row(taken: Taken, names: Mapping[int, str], sizes: Mapping[int, int]) -> Ro
         sum(sizes[id(spec)] for spec in specs),
         ", ".join(notes),
     )
-
-
-def _own_range(layers: list[KerasLayer]) -> tuple[float, float]:
-    """Return the range of pixels that a model's own first scale speaks of."""
-    for layer in layers:
-        if layer.kind == "Rescaling":
-            scale = Options(layer).number("scale", 1.0)
-            return (0, 255) if 0 < abs(scale) < BYTES_BELOW else (0, 1)
-        if layer.kind not in ("InputLayer", "Reshape", "Flatten") and not layer.kind.startswith(
-            "Random"
-        ):
-            break
-    return 0, 1

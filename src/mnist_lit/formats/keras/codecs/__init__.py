@@ -75,17 +75,17 @@ CODECS: dict[str, Codec] = {
     "Normalization": Codec(read_normalization),
 }
 # Augmentation and noise: outside of training they give their input back.
-CODECS |= {
-    kind: Codec(leave_out)
-    for kind in (
-        "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization",
-        "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast",
-        "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHeight",
-        "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
-        "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomWidth",
-        "RandomZoom", "RandomElasticTransform", "AugMix", "CutMix", "MixUp", "RandAugment",
-    )
-}  # fmt: skip
+LEFT_OUT = (
+    "ActivityRegularization", "AlphaDropout", "GaussianDropout", "GaussianNoise", "AugMix",
+    "CutMix", "MixUp", "RandAugment", "RandomBrightness", "RandomContrast",
+    "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur",
+    "RandomGrayscale", "RandomHeight", "RandomInvert", "RandomPerspective", "RandomPosterization",
+    "RandomRotation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomWidth",
+    "RandomZoom",
+)  # fmt: skip
+# What TensorFlow 1 called it.
+CODECS |= {f"BatchNormalizationV{i}": CODECS["BatchNormalization"] for i in (1, 2)}
+CODECS |= {kind: Codec(leave_out) for kind in LEFT_OUT}
 # Why others don't come over, where more can be said than that they don't.
 REASONS = {
     "Lambda": "holds code, which is not executed",

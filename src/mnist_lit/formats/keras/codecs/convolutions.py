@@ -92,9 +92,9 @@ def convolve(
     to.layout = Map(arguments["out_channels"], height, width, values.last)
 
 
-def take_affine(to: Builder, window: Window, last: bool | None) -> Affine | None:
+def take_affine(to: Builder, window: Window) -> Affine | None:
     """Return the scale and offset that a convolution can take, or put what it can't before it."""
-    values = to.map(last, keep_affine=True)
+    values = to.map(window.last, keep_affine=True)
     padded = any(any(border) for border in window.borders(values))
     if to.affine and not (to.affine.is_scalar and not (padded and to.affine.shifts)):
         to.settle()
@@ -106,7 +106,7 @@ def read_conv(options: Options, to: Builder) -> None:
     groups, has_bias = options.whole("groups", 1), options.flag("use_bias", True)
     activation = take(options, to.version)
     options.finish()
-    affine = take_affine(to, window, window.last)
+    affine = take_affine(to, window)
     values = to.map(window.last, keep_affine=True)
     if values.channels % groups or filters % groups:
         raise to.misfit(f"has {groups} groups of {values.channels} channels")
@@ -141,15 +141,13 @@ def _depthwise_kernel(array: h5py.Dataset) -> Array:
 
 
 def read_depthwise(options: Options, to: Builder) -> None:
-    window, multiplier = (
-        take_window(options, "kernel_size", 1),
-        options.whole("depth_multiplier", 1),
-    )
+    window = take_window(options, "kernel_size", 1)
+    multiplier = options.whole("depth_multiplier", 1)
     has_bias = options.flag("use_bias", True)
     activation = take(options, to.version)
     options.ignore("groups")  # of the class it is made from; it has as many as channels
     options.finish()
-    affine = take_affine(to, window, window.last)
+    affine = take_affine(to, window)
     count, arguments, shape = _depthwise(to, window, multiplier)
     shapes = [("depthwise_kernel", shape)]
     arrays = to.arrays([*shapes, ("bias", (count,))] if has_bias else shapes)
@@ -169,7 +167,7 @@ def read_separable(options: Options, to: Builder) -> None:
     activation = take(options, to.version)
     options.ignore("groups")
     options.finish()
-    affine = take_affine(to, window, window.last)
+    affine = take_affine(to, window)
     count, arguments, shape = _depthwise(to, window, multiplier)
     shapes = [("depthwise_kernel", shape), ("pointwise_kernel", (1, 1, count, filters))]
     arrays = to.arrays([*shapes, ("bias", (filters,))] if has_bias else shapes)
