@@ -1,4 +1,4 @@
-"""Metrics of a network's answers: the one place where they are computed."""
+"""The metrics of a finished evaluation; training keeps running totals in its module."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

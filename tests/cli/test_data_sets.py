@@ -59,7 +59,7 @@ def test_weights_of_as_many_other_classes_start_a_new_last_layer(command: Comman
                          class_names=np.array(list("abcdefghij")))  # fmt: skip
     options = (*ONE, "--model.lr", "1e-30", "--weights", "pretrained")
     answer = command("fit", "--data.dataset", "signs.npz", *options)
-    assert answer.code == 0 and "pretrained: these layers start anew: dense2" in answer.out
+    assert answer.code == 0 and "pretrained: newly initialised: dense2" in answer.out
     path = "runs/signs/version_0/checkpoints/last.ckpt"
     now, before = (checkpoints.read(p).weights for p in (path, "pretrained"))
     assert {name for name in now if not torch.equal(now[name], before[name])} == {

@@ -164,7 +164,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ([{"PReLU": 3}, *END], "layer 1, PReLU:", "its input is 1×28×28", "num_parameters 1"),
     ([big(kernel_size=29), *END], "layer 1, Conv2d:", "1×28×28, smaller than", "kernel_size"),
     ([big(dilation=14), *END], "layer 1, Conv2d:", "with its dilation", "kernel_size"),
-    ([CONV, *[POOL] * 5, *END], "layer 6, MaxPool2d:", "4×1×1, smaller", "one pool fewer"),
+    ([CONV, *[POOL] * 5, *END], "layer 6, MaxPool2d:", "4×1×1, smaller", "remove a pool before it"),
     ([{"AvgPool2d": 30}, *END], "layer 1, AvgPool2d:", "1×28×28, smaller", "kernel_size"),
     (
         [{"MaxPool2d": {"kernel_size": 3, "padding": 2}}],

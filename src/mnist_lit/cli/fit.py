@@ -14,8 +14,7 @@ from mnist_lit.errors import Argument, InputError, Interrupted, RunError, printa
 from mnist_lit.network.network import Network
 from mnist_lit.report import report
 from mnist_lit.runs import finding
-from mnist_lit.training import finish, resume
-from mnist_lit.training import weights as trained
+from mnist_lit.training import finish, resume, weights
 from mnist_lit.training.recorder import Recorder
 
 
@@ -34,7 +33,7 @@ def command(args: list[str]) -> int:
             ("start a new run by", Argument("dataset", cli.config.data.dataset),
              Argument("weights", str(cli.checkpoint.path))),
         )  # fmt: skip
-    _announce(cli)
+    _prepare(cli)
     _train(cli)
     if cli.recorder:
         tested = finish.test_checkpoints(cli.trainer, data, cli.recorder)
@@ -59,18 +58,18 @@ def _finished(cli: CLI) -> bool:
     return True
 
 
-def _announce(cli: CLI) -> None:
-    """Prepare the data and print what will be trained, from which weights, on which nodes."""
+def _prepare(cli: CLI) -> None:
+    """Take over weights, prepare the data, print what will be trained and on which nodes."""
     data, module, trainer = cli.datamodule, cli.model, cli.trainer
     path = None if cli.checkpoint else cli.config.weights
-    anew = trained.start_from(module, path) if path else []
+    anew = weights.start_from(module, path) if path else []
     if not trainer.is_global_zero:
         return
     data.prepare_data()  # first, so that nothing is announced that cannot begin
     if path:
         if anew:
-            print(f"{path}: these layers start anew: {', '.join(anew)}")
-        if seen := trained.seen_images(checkpoints.read(path), data):
+            print(f"{path}: newly initialised: {', '.join(anew)}")
+        if seen := weights.seen_images(checkpoints.read(path), data):
             print(printable(seen))
     print(layer_table(module.network), flush=True)
     if trainer.num_nodes > 1:
@@ -109,19 +108,14 @@ def _how_to_resume(cli: CLI) -> str:
 
 def layer_table(network: Network) -> str:
     """Return the network's layers with output shapes and parameters."""
-    rows = [(layer.name, layer.kind, "x".join(map(str, layer.shape)), layer.parameters)
-            for layer in network.layers]  # fmt: skip
-    widths = [
-        max(14, *(len(row[0]) + 1 for row in rows)),
-        max(12, *(len(row[1]) + 1 for row in rows)),
-    ]
-    lines = [f"{'layer':<{widths[0]}}{'':<{widths[1]}}{'output':>10}{'parameters':>13}"]
-    lines += [
-        f"{name:<{widths[0]}}{kind:<{widths[1]}}{shape:>10}{parameters:>13,}"
-        for name, kind, shape, parameters in rows
-    ]
-    total = sum(row[3] for row in rows)
-    return "\n".join([*lines, f"{'total':<{sum(widths) + 10}}{total:>13,}"])
+    name = max(14, *(len(layer.name) + 1 for layer in network.layers))
+    kind = max(12, *(len(layer.kind) + 1 for layer in network.layers))
+    lines = [f"{'layer':<{name}}{'':<{kind}}{'output':>10}{'parameters':>13}"]
+    for layer in network.layers:
+        shape = "x".join(map(str, layer.shape))
+        lines.append(f"{layer.name:<{name}}{layer.kind:<{kind}}{shape:>10}{layer.parameters:>13,}")
+    total = sum(layer.parameters for layer in network.layers)
+    return "\n".join([*lines, f"{'total':<{name + kind + 10}}{total:>13,}"])
 
 
 def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested]) -> None:

@@ -40,7 +40,7 @@ class DataSet(Protocol):
     odd: list[str]
 
     def prepare(self) -> None:
-        """See that the data are there and right; warn of what is odd. Only the first call works."""
+        """See that the data are there and right; warn of what is odd. Later calls do nothing."""
 
     def load(self, val_split: float) -> Splits:
         """Return the splits; a share `val_split` of the training images validates."""

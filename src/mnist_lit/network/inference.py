@@ -1,4 +1,4 @@
-"""From bytes to probabilities: the one place that scales images and exponentiates answers."""
+"""Scaling images, and a network's answers to them."""
 
 from collections.abc import Callable
 

@@ -296,7 +296,7 @@ def _check_pool(number: int, kind: str, arguments: Mapping[str, Any]) -> None:
 def build(
     kind: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], num_classes: int
 ) -> nn.Module:
-    """Return the layer as a module, with torch's own start of its weights."""
+    """Return the layer as a module, with torch's initial weights."""
     values = dict(arguments)
     if follows := KINDS[kind].follows:
         values[follows] = input_shape[0]

@@ -178,7 +178,7 @@ def _output_shape(
         raise InputError(
             at,
             f"its input is {shape_text(shape)}, smaller than its kernel {kernel}{dilated}",
-            "give a smaller kernel_size, padding, or one pool fewer before it",
+            "give a smaller kernel_size, add padding, or remove a pool before it",
         ) from error
     if math.prod(output) > MAX_MAP:
         raise InputError(

@@ -109,7 +109,10 @@ class MNISTModule(pl.LightningModule):
         self.answers: Answers | None = None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return log-probabilities N×num_classes of float images N×1×28×28 in [0, 1]."""
+        """Return log-probabilities N×num_classes of float images N×1×S×S in [0, 1].
+
+        S is the image size. The upper-left square of `network.side` pixels will do.
+        """
         log_probabilities: Tensor = self.network(images)
         return log_probabilities
 
@@ -259,21 +262,21 @@ def _check(
 ) -> None:
     """Raise InputError where a value is out of its range."""
 
-    def refuse(name: str, value: object, needed: str) -> InputError:
+    def out_of_range(name: str, value: object, needed: str) -> InputError:
         return InputError(Argument(name, value), "is out of range", f"give {needed}")
 
     if not (num_classes >= 2 and len(names) == num_classes):
-        raise refuse("num_classes", num_classes, "at least 2, with as many names")
+        raise out_of_range("num_classes", num_classes, "at least 2, with as many names")
     if preprocessing not in PREPROCESSING:
-        raise refuse("preprocessing", preprocessing, f"one of {', '.join(PREPROCESSING)}")
+        raise out_of_range("preprocessing", preprocessing, f"one of {', '.join(PREPROCESSING)}")
     if not 0 < lr < math.inf:
-        raise refuse("lr", lr, "a number above 0")
+        raise out_of_range("lr", lr, "a number above 0")
     if not 0 < warmup < 1:
-        raise refuse("warmup", warmup, "a number above 0 and below 1")
+        raise out_of_range("warmup", warmup, "a number above 0 and below 1")
     if not 0 <= eps < math.inf:
-        raise refuse("eps", eps, "a number of at least 0")
+        raise out_of_range("eps", eps, "a number of at least 0")
     if not all(0 <= beta < 1 for beta in betas):
-        raise refuse("betas", list(betas), "numbers of at least 0 and below 1")
+        raise out_of_range("betas", list(betas), "numbers of at least 0 and below 1")
 
 
 def load_checkpoint(path: str | Path) -> MNISTModule:

@@ -46,6 +46,8 @@ class RunCheckpoint(ModelCheckpoint):
             self.best_k_models = {self.best_model_path: self.best_model_score}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # A first epoch that was cut short is saved, so that there is something to test; resuming
+        # from it is refused.
         if stopped_within_epoch(trainer) and trainer.current_epoch:
             return
         if self.monitor is None or self.monitor in trainer.callback_metrics:

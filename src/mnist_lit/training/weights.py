@@ -11,10 +11,11 @@ from mnist_lit.training.module import MNISTModule
 def start_from(module: MNISTModule, path: str) -> list[str]:
     """Take over the weights of layers that have the same name and shape.
 
-    The last layer with weights starts anew where the classes differ, even if there are as many.
+    Where the classes differ the last layer with weights is newly initialised, even if there are as
+    many.
 
     Returns:
-        The names of the layers with weights that start anew.
+        The names of the layers with weights that are newly initialised.
 
     Raises:
         InputError: The file isn't a checkpoint, or no layer of it fits.
