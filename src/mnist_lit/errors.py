@@ -32,7 +32,7 @@ class Failure(Exception):
         remedy: What to do.
     """
 
-    def __init__(self, subject: Words, problem: Words = "", remedy: Words = "") -> None:
+    def __init__(self, subject: Words, problem: Words, remedy: Words) -> None:
         super().__init__(subject, problem, remedy)
         self.subject = subject
         self.problem = problem

@@ -81,7 +81,7 @@ def test_run_without_a_checkpoint() -> None:
 
 
 def unavailable() -> None:
-    raise RunError("pictures", "cannot be had")
+    raise RunError("pictures", "cannot be had", "")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mnist_lit import class_names
 from mnist_lit.checkpoints import safetensors
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.files import atomic_write
@@ -130,8 +131,10 @@ def read(path: str | Path) -> Checkpoint:
 def _described(path: Path, content: dict[str, Any]) -> Checkpoint:
     values = content["hyper_parameters"]
     names, preprocessing = values["class_names"], values["preprocessing"]
-    if len(names) != values["num_classes"] or not all(isinstance(name, str) for name in names):
+    if len(names) != values["num_classes"]:
         raise ValueError(f"{values['num_classes']} classes are named {names}")
+    if wrong := class_names.problem(names):
+        raise ValueError(f"it {wrong}")
     if not all(isinstance(name, str) for name in content["state_dict"]):
         raise ValueError("its weights have no names")
     if preprocessing not in PREPROCESSING:

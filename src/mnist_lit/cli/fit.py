@@ -1,5 +1,6 @@
 """`fit`: train, then test the best and the last checkpoint."""
 
+import logging
 import os
 import shlex
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from mnist_lit.report import report
 from mnist_lit.runs import finding
 from mnist_lit.training import finish, resume, weights
 from mnist_lit.training.recorder import Recorder
+
+log = logging.getLogger("mnist_lit")
 
 
 def command(args: list[str]) -> int:
@@ -133,7 +136,7 @@ def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested])
     except Exception as error:  # the training's results must not hang on a picture
         page = ""
         again = f"python -m mnist_lit report {run}"
-        print(f"warning: no report was drawn ({error}): `{again}` tries again")
+        log.warning(f"no report was drawn ({error}): `{again}` tries again")
     recorder.close({name: content["last"][name] for name in ("test_loss", "test_accuracy")})
     where = "" if cli.root == Path("runs") else f" --runs {shlex.quote(str(cli.root))}"
     print(

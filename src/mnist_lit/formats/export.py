@@ -1,6 +1,5 @@
 """A checkpoint in the formats of others, each file read back and compared before it is kept."""
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -20,7 +19,7 @@ from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.data.published import Unavailable
 from mnist_lit.errors import Argument, InputError, RunError
 from mnist_lit.evaluation import Answers
-from mnist_lit.files import write_json
+from mnist_lit.files import sha256, write_json
 from mnist_lit.formats import graph_metadata, onnx, page, pt2
 from mnist_lit.formats.keras import model as keras_model
 from mnist_lit.formats.keras import writer as keras_writer
@@ -164,7 +163,7 @@ def _chosen(formats: Sequence[str], network: Network) -> dict[str, Format]:
         try:
             FORMATS[name].check(network)
         except InputError as error:
-            problem = f"can't be written: {InputError(error.subject, error.problem)}"
+            problem = f"can't be written: {InputError(error.subject, error.problem, '')}"
             raise InputError(Argument("formats", name), problem, error.remedy) from error
         chosen[name] = FORMATS[name]
     return chosen
@@ -241,7 +240,7 @@ def _entry(
     return result | {
         "verified_by": wanted.verified_by,
         "bytes": path.stat().st_size,
-        "sha256": _sha256(path),
+        "sha256": sha256(path),
         "versions": {package: importlib.metadata.version(package) for package in packages},
     }
 
@@ -273,7 +272,7 @@ def _certificate(checkpoint: Checkpoint, reference: Reference) -> dict[str, Any]
     side = checkpoint.image_size
     return {
         "checkpoint": str(checkpoint.path),
-        "checkpoint_sha256": _sha256(checkpoint.path),
+        "checkpoint_sha256": sha256(checkpoint.path),
         "network": checkpoint.network.plain(),
         "image_size": side,
         "trained_on": checkpoint.dataset,
@@ -317,8 +316,4 @@ def _kept_entries(
 
 def _is_unchanged(folder: Path, name: str, entry: Mapping[str, Any]) -> bool:
     path = folder / name
-    return Path(name).name == name and path.is_file() and _sha256(path) == entry["sha256"]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return Path(name).name == name and path.is_file() and sha256(path) == entry["sha256"]
