@@ -140,8 +140,7 @@ def test_without_validation(command: Command) -> None:
     assert (summary()["n_train"], summary()["n_val"]) == (4000, 0)
 
 
-def test_checkpoint_describes_itself(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
+def test_checkpoint_describes_itself(trained: Path) -> None:
     content = torch.load(RUN / "checkpoints" / "last.ckpt", weights_only=True)
 
     def plain(value: Any) -> bool:
@@ -215,8 +214,8 @@ def test_killed_and_resumed_run_is_bitwise_the_undisturbed_one(
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.usefixtures("trained")
 def test_resume_drops_metrics_past_the_checkpoint(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 2)
     expected = without_seconds(RUN)
     with (RUN / "metrics.csv").open("a") as file:
         file.write("3,9,9,9,9,9,9\n")
@@ -237,8 +236,8 @@ def test_resume_before_the_first_epoch_ended(command: Command) -> None:
     assert without_seconds(RUN) == undisturbed
 
 
+@pytest.mark.usefixtures("trained")
 def test_finished_run_says_so(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 2)
     before = {path: path.stat().st_mtime_ns for path in RUN.rglob("*")}
     steps = ("--trainer.max_steps", 20)
     for option in ((), (EPOCHS, 2), (EPOCHS, 1), steps, (*steps, EPOCHS, 9)):
@@ -281,14 +280,14 @@ def test_older_checkpoint_opens_a_new_version(command: Command) -> None:
         ("--name", "other", "mnist"),
     ],
 )
+@pytest.mark.usefixtures("trained")
 def test_only_the_trainers_options_may_change(
     command: Command, option: str, value: str, recorded: str
 ) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
-    answer = command("fit", "--ckpt_path", "last", EPOCHS, 2, option, value)
+    answer = command("fit", "--ckpt_path", "last", EPOCHS, 3, option, value)
     assert answer.code == 2
     assert answer.err.startswith(f"error: {option} {value} differs from {recorded} in {RUN}")
-    assert len(metrics()) == 1
+    assert len(metrics()) == 2
 
 
 def test_schedule_fixes_its_length(command: Command) -> None:
@@ -309,14 +308,14 @@ def test_schedule_needs_an_end(command: Command) -> None:
     assert answer.code == 2 and "give --trainer.max_epochs" in answer.err
 
 
+@pytest.mark.usefixtures("trained")
 def test_values_that_agree_are_no_difference(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
-    answer = command("fit", "--ckpt_path", "last", *SHORT, EPOCHS, 2, "--model.lr", "1e-3")
+    answer = command("fit", "--ckpt_path", "last", *SHORT, EPOCHS, 3, "--model.lr", "1e-3")
     assert answer.code == 0
 
 
+@pytest.mark.usefixtures("trained")
 def test_weights_start_a_new_run(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
     first = RUN / "checkpoints" / "last.ckpt"
     # A learning rate that moves nothing shows what the run started from.
     options = ("--weights", first, "--name", "tuned", "--model.lr", "1e-30")
