@@ -190,11 +190,11 @@ def stopped_after(epoch: int, *args: object) -> None:
     time.sleep(1)
 
 
-@pytest.mark.parametrize("recipe", ["keras", "accurate"])
+@pytest.mark.parametrize("config_name", ["keras", "accurate"])
 def test_killed_and_resumed_run_is_bitwise_the_undisturbed_one(
-    command: Command, recipe: str
+    command: Command, config_name: str
 ) -> None:
-    config = ("--config", CONFIGS / f"{recipe}.yaml", "--data.val_split", 0.2)
+    config = ("--config", CONFIGS / f"{config_name}.yaml", "--data.val_split", 0.2)
     options = (*config, "--data.source", "sample", "--trainer.limit_train_batches", 20, EPOCHS, 5)
     stopped_after(3, *options)
     assert names()[-1] == "last.ckpt" and last()["epoch"] in (1, 2)

@@ -235,7 +235,7 @@ def test_checkpoint_of_another_network(
     checkpoint[part].update(value)
     PATH.write_bytes(saved(checkpoint))
     message = refusal(read=load_checkpoint)
-    assert "is a checkpoint of another network " in message
+    assert "doesn't fit this version of mnist-lit (" in message
     assert words in message
 
 

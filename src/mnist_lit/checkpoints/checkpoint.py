@@ -93,7 +93,7 @@ class Checkpoint:
             )
             network.load_state_dict(self.weights)
         except (RuntimeError, InputError) as error:
-            raise another_network(self.path, error) from error
+            raise does_not_fit(self.path, error) from error
         return network.eval()
 
 
@@ -125,7 +125,7 @@ def read(path: str | Path) -> Checkpoint:
     try:
         return _described(path, content)
     except Exception as error:  # malformed values can make this raise anything
-        raise another_network(path, error) from error
+        raise does_not_fit(path, error) from error
 
 
 def _described(path: Path, content: dict[str, Any]) -> Checkpoint:
@@ -188,12 +188,12 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         file.write(archive.getbuffer())
 
 
-def another_network(path: str | Path, error: Exception) -> InputError:
-    """Return the error for a checkpoint whose content doesn't make a network of this package."""
+def does_not_fit(path: str | Path, error: Exception) -> InputError:
+    """Return the error for a checkpoint whose values or weights make no network here."""
     # The first lines of what PyTorch lists name what differs first.
     what = " ".join(str(error).split())[:200]
     return InputError(
         path,
-        f"is a checkpoint of another network ({what})",
+        f"doesn't fit this version of mnist-lit ({what})",
         ("give a checkpoint of this version as", Argument("checkpoint")),
     )

@@ -45,15 +45,19 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def checkpoint_help(*, or_pretrained: bool = False) -> str:
+    """Return the help of `--ckpt_path`, which `runs.finding.find_checkpoint` reads."""
+    where = " (the default where there is no run)" if or_pretrained else ""
+    return f"`best` (default) or `last` of the newest run, `pretrained`{where}, or a path"
+
+
 def add_checkpoint(parser: argparse.ArgumentParser, *, or_pretrained: bool = False) -> None:
-    """Add `--ckpt_path`, as `runs.finding.find_checkpoint` reads it."""
-    pretrained = "`pretrained` (the default where there is no run)"
+    """Add `--ckpt_path`."""
     parser.add_argument(
         "--ckpt_path",
         type=str,
         metavar="CHECKPOINT",
-        help="`best` (default) or `last` of the newest run, "
-        f"{pretrained if or_pretrained else '`pretrained`'}, or a path",
+        help=checkpoint_help(or_pretrained=or_pretrained),
     )
 
 

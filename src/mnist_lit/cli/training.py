@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import Checkpoint
+from mnist_lit.cli.options import checkpoint_help
 from mnist_lit.cli.parser import Parser, refuse_excess
 from mnist_lit.data import datasets
 from mnist_lit.data.datamodule import MNISTDataModule
@@ -85,10 +86,7 @@ class CLI(LightningCLI):
             option("--ckpt_path", "resume from a checkpoint: `last` of the newest run, or a path")
             option("--weights", "start from the weights of this checkpoint, or `pretrained` ones")
         else:
-            option(
-                "--ckpt_path",
-                "`best` (default) or `last` of the newest run, `pretrained`, or a path",
-            )
+            option("--ckpt_path", checkpoint_help())
             option("--output", "also write the result to this JSON file")
         option("--runs", "folder of all runs (default: `runs` in --trainer.default_root_dir)")
         super().add_default_arguments_to_parser(parser)

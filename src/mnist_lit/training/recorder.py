@@ -116,9 +116,8 @@ class Recorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, MNISTModule)
-        if stopped_within_epoch(trainer) and self.rows:
-            # Not a finished epoch: only from whole ones does a resumed run reach the same result.
-            whole = self.rows[-1]["epoch"]
+        if is_dropped(trainer):
+            whole = trainer.current_epoch
             log.info(
                 f"stopped within epoch {whole + 1} (max_steps or max_time): epoch {whole} is kept"
             )
@@ -184,6 +183,11 @@ def _line(row: Mapping[str, Any], epochs: int | None) -> str:
     return f"epoch {row['epoch']:>{width}}/{epochs}  {values}  {row['seconds']:.1f} s"
 
 
-def stopped_within_epoch(trainer: pl.Trainer) -> bool:
-    """Tell whether the epoch was cut short, by `max_steps` or `max_time`."""
-    return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+def is_dropped(trainer: pl.Trainer) -> bool:
+    """Return whether the epoch leaves no records, because `max_steps` or `max_time` cut it short.
+
+    Only from whole epochs does a resumed run reach the same result. A first epoch is kept all the
+    same, so that there is something to test; resuming from it is refused.
+    """
+    cut_short = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return cut_short and trainer.current_epoch > 0
