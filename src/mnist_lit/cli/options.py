@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from mnist_lit.colours import STYLES
-from mnist_lit.errors import Argument, InputError
+from mnist_lit.errors import Argument, InputError, NotACheckpoint
 
 # Arguments by the group of options that they belong to.
 GROUPS = {
@@ -59,6 +59,21 @@ def add_checkpoint(parser: argparse.ArgumentParser, *, or_pretrained: bool = Fal
         metavar="CHECKPOINT",
         help=checkpoint_help(or_pretrained=or_pretrained),
     )
+
+
+def named_if_keras(error: NotACheckpoint) -> InputError:
+    """Return the error that names `import-keras`, if the file is a model that it takes."""
+    from mnist_lit.formats.keras import model
+
+    path = Path(str(error.subject))
+    try:
+        model.read(path)
+    except InputError:
+        return error
+    command = shlex.join(
+        ["python", "-m", "mnist_lit", "import-keras", str(path), "--output", f"{path.stem}.ckpt"]
+    )
+    return InputError(path, "is a Keras model", f"make a checkpoint of it by `{command}`")
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:

@@ -287,7 +287,7 @@ def load_checkpoint(path: str | Path) -> MNISTModule:
     """
     checkpoint = checkpoints.read(path)
     try:
-        module = MNISTModule(**checkpoint.hyper_parameters)
+        module = MNISTModule(**checkpoint.hyper_parameters | {"large": checkpoint.is_large})
         module.network.load_state_dict(checkpoint.weights)
     except Exception as error:  # malformed values can make this raise anything
         raise checkpoints.does_not_fit(path, error) from error
