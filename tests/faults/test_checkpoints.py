@@ -226,10 +226,10 @@ def test_checkpoint_of_another_project() -> None:
         ("hyper_parameters", {"dropout": 1.0}, "dropout"),
         ("state_dict", {"network.conv4.weight": torch.ones(1)}, "conv4.weight"),
         ("state_dict", {"network.conv1.weight": torch.ones(1)}, "conv1.wei"),
-        # 500 MB, which only the file's own weights may ask for.
+        # 300 MB, which only the file's own weights may ask for.
         (
             "hyper_parameters",
-            {"large": True, "network": ["Flatten", {"Linear": 160_000}, "Linear"]},
+            {"large": True, "network": ["Flatten", {"Linear": 100_000}, "Linear"]},
             "make more than 50,000,000 in all",
         ),
     ],
