@@ -1,6 +1,7 @@
 """The options of `fit`, `validate` and `test`: Lightning's command line under the resume rule."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class CLI(LightningCLI):
     After construction `trainer`, `model` and `datamodule` are ready, and
 
     - `root` is the folder of all runs,
+    - `command_line` is what the user typed,
     - `run` is the run that `fit` resumes, if any,
     - `checkpoint` is what the command starts from, if anything,
     - `recorder` keeps a training's records, if the command trains.
@@ -47,6 +49,7 @@ class CLI(LightningCLI):
 
     def __init__(self, command: str, args: list[str]) -> None:
         self.command = command
+        self.command_line = shlex.join(["python", "-m", "mnist_lit", command, *args])
         self.run: Run | None = None
         self.checkpoint: Checkpoint | None = None
         self.recorder: Recorder | None = None
