@@ -116,8 +116,8 @@ def test_best_epoch_is_not_the_last(command: Command) -> None:
     assert len(metrics()) == 3
 
 
-def test_tensorboard_draws_both_parts_of_a_quantity_into_one_chart(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 2)
+@pytest.mark.usefixtures("trained")
+def test_tensorboard_draws_both_parts_of_a_quantity_into_one_chart() -> None:
     for part in ("train", "val"):
         events = EventAccumulator(str(RUN / part)).Reload()
         assert set(events.Tags()["scalars"]) == {"loss", "accuracy"}
@@ -129,6 +129,11 @@ def test_tensorboard_draws_both_parts_of_a_quantity_into_one_chart(command: Comm
         summary()["last"]["test_accuracy"]
     )
     assert "_hparams_/session_start_info" in root.summary_metadata
+    assert [(event.step, event.value) for event in root.Scalars("lr")] == [
+        (epoch, pytest.approx(0.001)) for epoch in (1, 2)
+    ]
+    (table,) = root.Tensors("network/text_summary")
+    assert b"| conv1 | Conv2d | 32\xc3\x9725\xc3\x9725 | 544 |" in table.tensor_proto.string_val[0]
 
 
 def test_without_validation(command: Command) -> None:

@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.network.network import Network, shape_text
 from mnist_lit.runs import finding, metrics
 from mnist_lit.runs import run as runs
 from mnist_lit.training.module import MNISTModule
@@ -102,6 +103,8 @@ class Recorder(Checkpoint):
         # SummaryWriter.add_hparams would put them into a sub-run of its own.
         for summary in hparams_summaries(values, names):
             self._writers[""]._get_file_writer().add_summary(summary)
+        assert isinstance(pl_module, MNISTModule)
+        self._writers[""].add_text("network", _layer_table(pl_module.network))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
@@ -142,7 +145,9 @@ class Recorder(Checkpoint):
             for quantity in ("loss", "accuracy"):
                 if (value := row[f"{part}_{quantity}"]) is not None:
                     self._writers[part].add_scalar(quantity, value, row["epoch"])
-            self._writers[part].flush()
+        self._writers[""].add_scalar("lr", row["lr"], row["epoch"])
+        for writer in self._writers.values():
+            writer.flush()
 
     def show(self, pictures: Mapping[str, bytes]) -> None:
         """Put PNG files into TensorBoard, as they are: drawn once."""
@@ -171,6 +176,16 @@ class Recorder(Checkpoint):
         made = hasattr(self, "run") and not self._given
         if trainer.is_global_zero and made and isinstance(exception, Exception) and not self.rows:
             self.run.remove()
+
+
+def _layer_table(network: Network) -> str:
+    """Return the network's layers as a table in Markdown, which TensorBoard shows."""
+    rows = [("layer", "kind", "output", "parameters"), ("---", "---", "---", "---:")]
+    rows += [
+        (layer.name, layer.kind, shape_text(layer.shape), f"{layer.parameters:,}")
+        for layer in network.layers
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _line(row: Mapping[str, Any], epochs: int | None) -> str:
