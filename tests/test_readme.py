@@ -181,7 +181,7 @@ def test_commands_of_teaching(command: Command) -> None:
         _, _, _, name, *options = shlex.split(line)
         if name == "fit":
             options += [*SHORT[2:], "--trainer.max_epochs", "1"]
-        if "signs" not in options and name != "report":
+        if "signs" not in options and name in ("fit", "samples"):
             options += ["--data.source", "sample"]
         answer = command(name, *options)
         assert answer.code == 0, answer.err
