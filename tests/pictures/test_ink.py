@@ -73,7 +73,7 @@ def test_thin_slanting_lines_are_not_noise(preprocessing: str) -> None:
 
 def test_almost_all_ink() -> None:
     page = np.full((100, 100), 255, np.uint8)
-    page[2:-2, 2:-2] = 0
+    page[14:-14, 14:-14] = 0
     Image.fromarray(page).save("ink.png")
     assert pictures.read("ink.png").note == "almost all ink"
 

@@ -8,10 +8,8 @@ PUBLISHED_SIDE = 28
 # Ink is looked for in a copy of at most this many pixels a side: twice the largest image.
 WORKING_SIDE = 512
 
-# A picture is blank if its darkest and its lightest values lie closer together than this. A few
-# pixels at either end don't count.
+# A picture is blank if its darkest and its lightest spot of 2×2 pixels differ by less than this.
 LEAST_CONTRAST = 20
-DARKEST_PERCENTILE, LIGHTEST_PERCENTILE = 0.1, 99.9
 
 # The ground is fitted to at most about so many points a side, again and again without the ink.
 GROUND_POINTS = 64
@@ -43,3 +41,24 @@ EMNIST_TRACE = 2
 EMNIST_ENLARGEMENT = 3.5
 EMNIST_SIGMA = 1
 EMNIST_REACH = 2
+
+# A line runs straight from one side of the picture to the other, but for this share of it, and at
+# most so steeply; so many slopes are tried.
+LINE_SHARE = 0.9
+STEEPEST_LINE = 0.06
+LINE_SLOPES = 49
+# A stroke that crosses a line is longer than this many times the line's thickness.
+LINE_SWELL = 1.6
+LINE_FRINGE = 1
+# A line may be fainter than ink by so much; ink on a line is so much darker.
+LINE_FAINTER, LINE_DARKER = 0.5, 1.5
+# What is left of a character beside lines is at least this share of the picture's shorter side.
+LEAST_CHARACTER = 0.06
+# Where more than this share of a picture is light, it is the ground; or less than the rest, ink.
+GROUND_SHARE = 0.6
+# A ground that takes a smaller share of the picture is fitted by a plane.
+CURVED_GROUND = 0.75
+# Strokes thinner than this in an image of 28×28 pixels are thickened to about so much.
+THINNEST, THICKNESS = 1.7, 2.6
+# So many parts, each of this share of the picture, are several characters.
+SEVERAL, LEAST_PART = 6, 0.0002

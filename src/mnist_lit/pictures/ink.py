@@ -5,30 +5,49 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mnist_lit.pictures.constants import (
+    CURVED_GROUND,
     ALONG_SIDE,
-    DARKEST_PERCENTILE,
     DUST,
     FAINTEST_INK,
     FULL_INK_PERCENTILE,
     GROUND_LEAST_POINTS,
     GROUND_POINTS,
     GROUND_ROUNDS,
+    GROUND_SHARE,
     LEAST_CONTRAST,
-    LIGHTEST_PERCENTILE,
+    LEAST_PART,
+    LINE_FAINTER,
+    LINE_FRINGE,
+    MNIST_BOX,
     NOISE_FLOOR,
     NOISE_IN_DEVIATIONS,
+    SEVERAL,
+    THICKNESS,
+    THINNEST,
 )
+from mnist_lit.pictures.lines import lines
 
 Grey = NDArray[np.float32]
 
 
 def light_on_dark(grey: Grey) -> tuple[Grey, bool]:
     """Return the picture with its ink light, and whether it shows nothing at all."""
-    low, high = np.percentile(grey, [DARKEST_PERCENTILE, LIGHTEST_PERCENTILE])
-    if high - low < LEAST_CONTRAST:
+    if np.ptp(_smoothed(grey)) < LEAST_CONTRAST:
         return grey, True
-    light_ground = np.mean(border(grey) > _otsu(grey)) > 0.5
+    light = grey > _otsu(grey)
+    share = np.mean(light)
+    if not 1 - GROUND_SHARE < share < GROUND_SHARE:
+        light_ground = share > 0.5
+    else:  # a close crop of bold ink
+        light_ground = np.mean(border(light)) > 0.5
     return (255 - grey if light_ground else grey), False
+
+
+def _smoothed(grey: Grey) -> Grey:
+    """Return the means of 2×2 pixels: a stroke stays, a single pixel of noise doesn't."""
+    across = grey[:, 1:] + grey[:, :-1] if grey.shape[1] > 1 else 2 * grey
+    both = across[1:] + across[:-1] if len(across) > 1 else 2 * across
+    return both / 4
 
 
 def border(grey: Grey) -> Grey:
@@ -49,7 +68,13 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
         grey: Light ink on a dark ground, values 0 to 255, of shape H×W.
     """
     above = grey - _ground(grey)
-    mask = above > _otsu(above)
+    cut = _otsu(above)
+    faint = max(LINE_FAINTER * cut, NOISE_FLOOR * _noise(above[above <= cut]))
+    mask, printed = above > cut, lines(above, above > min(faint, cut))
+    if printed.any():
+        # Lines are softer than the mask, as ink is.
+        above[ndimage.binary_dilation(printed, iterations=LINE_FRINGE)] = 0
+        mask = (above > _otsu(above)) & ~printed
     noise = _noise(above[~mask])
     parts, n = ndimage.label(mask, np.ones((3, 3)))
     kept = _kept(mask, parts, n)
@@ -57,17 +82,42 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
     low, high = NOISE_FLOOR * noise, float(np.percentile(above[chosen], FULL_INK_PERCENTILE))
     ink = np.clip((above - low) / max(high - low, 1e-6), 0, 1)
     ink[ink < FAINTEST_INK] = 0
-    if not kept.all():
-        # Ink is softer than the mask: its edge reaches a little further.
-        ink[~ndimage.binary_dilation(chosen, iterations=max(grey.shape) // 100 + 1)] = 0
+    # Ink is softer than the mask: its edge reaches a little further.
+    ink[~ndimage.binary_dilation(chosen, iterations=max(grey.shape) // 100 + 1)] = 0
+    ink = _thickened(ink, chosen)
     note = ""
     if _scattered(mask, n) or high < 4 * noise:
         note = "no clear character" if high > 64 else "hardly any contrast"
     elif mask.mean() > 0.5:
         note = "almost all ink"
-    elif kept.sum() > 1 and chosen[box(chosen)].shape[1] > 1.4 * chosen[box(chosen)].shape[0]:
+    elif _is_several(mask, parts, n, kept) or (
+        kept.sum() > 1 and chosen[box(chosen)].shape[1] > 1.4 * chosen[box(chosen)].shape[0]
+    ):
         note = "more than one character?"
     return ink.astype(np.float32), note
+
+
+def _thickened(ink: Grey, chosen: NDArray[np.bool_]) -> Grey:
+    """Return ink whose strokes are about as thick as those that a network was trained on.
+
+    Strokes that are thin for their character's size would turn grey where it is made smaller.
+    """
+    rows, columns = box(chosen)
+    scale = MNIST_BOX / max(rows.stop - rows.start, columns.stop - columns.start)
+    edge = chosen & ~ndimage.binary_erosion(chosen)
+    stroke = 2 * chosen.sum() / edge.sum() * scale
+    reach = round((THICKNESS - stroke) / 2 / scale)
+    if stroke >= THINNEST or reach < 1:
+        return ink
+    return np.asarray(ndimage.maximum_filter(ink, 2 * reach + 1, mode="constant"), np.float32)
+
+
+def _is_several(
+    mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int, kept: NDArray[np.bool_]
+) -> bool:
+    """Tell whether a mask has so many parts that they must be several characters."""
+    sizes = ndimage.sum_labels(mask, parts, range(1, n + 1))
+    return int((sizes >= LEAST_PART * mask.size).sum()) >= SEVERAL
 
 
 def _noise(ground: NDArray[np.floating]) -> float:
@@ -109,9 +159,11 @@ def _ground(grey: Grey) -> Grey:
         ground = rest <= _otsu(rest)
         if ground.sum() < GROUND_LEAST_POINTS:
             return np.full_like(grey, flat)
-        weights, *_ = np.linalg.lstsq(points[ground], values[ground])
-        surface = points @ weights
-    return np.asarray(terms @ weights, np.float32)
+        # Where little is seen of it, a curved surface would rise into the ink.
+        n = 6 if ground.mean() >= CURVED_GROUND else 3
+        weights, *_ = np.linalg.lstsq(points[ground, :n], values[ground])
+        surface = points[:, :n] @ weights
+    return np.asarray(terms[..., : len(weights)] @ weights, np.float32)
 
 
 def _otsu(values: NDArray[np.floating]) -> float:
@@ -123,4 +175,6 @@ def _otsu(values: NDArray[np.floating]) -> float:
     sums = np.cumsum(counts * centres)
     with np.errstate(invalid="ignore", divide="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    if np.isnan(between).all():  # all values are alike
+        return float(edges[-1])
     return float(edges[1:][np.nanargmax(between)])

@@ -34,7 +34,7 @@ function otsu(values) {
   for (const value of values) counts[Math.min(Math.floor((value - low) / width), 255)]++;
   let total = 0;
   counts.forEach((count, i) => { total += count * (low + (i + 0.5) * width); });
-  let below = 0, sum = 0, best = -1, cut = low;
+  let below = 0, sum = 0, best = -1, cut = high; // where all values are alike
   for (let i = 0; i < 255; i++) {
     below += counts[i];
     sum += counts[i] * (low + (i + 0.5) * width);
@@ -69,13 +69,13 @@ function solve(matrix, right) {
   return result;
 }
 
-/** Return the coefficients of the surface of least squares through points [terms, value]. */
-function fitSurface(points) {
-  const matrix = Array.from({ length: 6 }, () => new Array(6).fill(0));
-  const right = new Array(6).fill(0);
-  for (const [terms, value] of points) for (let i = 0; i < 6; i++) {
+/** Return n coefficients of the surface of least squares through points [terms, value]. */
+function fitSurface(points, n) {
+  const matrix = Array.from({ length: n }, () => new Array(n).fill(0));
+  const right = new Array(n).fill(0);
+  for (const [terms, value] of points) for (let i = 0; i < n; i++) {
     right[i] += terms[i] * value;
-    for (let j = 0; j < 6; j++) matrix[i][j] += terms[i] * terms[j];
+    for (let j = 0; j < n; j++) matrix[i][j] += terms[i] * terms[j];
   }
   return solve(matrix, right);
 }
@@ -100,12 +100,14 @@ function ground({ values, width, height }) {
     const rest = points.map(([, value], k) => value - surface[k]);
     const limit = otsu(rest);
     const chosen = points.filter((_, k) => rest[k] <= limit);
-    if (chosen.length >= CONSTANTS.ground_least_points) weights = fitSurface(chosen);
+    // Where little is seen of it, a curved surface would rise into the ink.
+    const n = chosen.length >= CONSTANTS.curved_ground * points.length ? 6 : 3;
+    if (chosen.length >= CONSTANTS.ground_least_points) weights = fitSurface(chosen, n);
     else weights = null;
     if (!weights) return values.map(() => flat);
-    surface = points.map(([t]) => t.reduce((sum, term, k) => sum + term * weights[k], 0));
+    surface = points.map(([t]) => weights.reduce((sum, weight, k) => sum + t[k] * weight, 0));
   }
-  const [a, b, c, d, e, f] = weights;
+  const [a, b, c, d = 0, e = 0, f = 0] = weights;
   return values.map((_, i) => {
     const x = span(i % width, width), y = span(Math.floor(i / width), height);
     return a + b * x + c * y + d * x * x + e * x * y + f * y * y;
@@ -164,29 +166,163 @@ function grow(mask, width, height, rounds) {
   return near;
 }
 
+function transpose(values, width, height) {
+  return values.map((_, i) => values[(i % height) * width + Math.floor(i / height)]);
+}
+
+/** Return the first row of each pixel's vertical run in a mask, and the row after it. */
+function verticalRuns(mask, width, height) {
+  const start = new Int32Array(mask.length), stop = new Int32Array(mask.length);
+  for (let x = 0; x < width; x++) for (let y = 0; y < height; y++) {
+    if (!mask[y * width + x]) continue;
+    let end = y;
+    while (end < height && mask[end * width + x]) end++;
+    for (let row = y; row < end; row++) { start[row * width + x] = y; stop[row * width + x] = end; }
+    y = end;
+  }
+  return { start, stop };
+}
+
+/** Mark the pixels of the line that lies about a row in each column. */
+function eraseLine(above, mask, width, height, track, runs, { erased, bands }) {
+  const found = [];
+  track.forEach((row, x) => {
+    const at = row * width + x;
+    if (row >= 0 && row < height && mask[at]) found.push([x, row, runs.start[at], runs.stop[at]]);
+  });
+  const thickness = median(found.map(([, , top, bottom]) => bottom - top));
+  const half = thickness / 2, thickest = thickness * CONSTANTS.line_swell + 1;
+  const offset = median(found.map(([, row, top, bottom]) => (top + bottom) / 2 - row));
+  const darkest = CONSTANTS.line_darker * median(found.map(([x, , top, bottom]) => {
+    let peak = -Infinity;
+    for (let y = top; y < bottom; y++) peak = Math.max(peak, above[y * width + x]);
+    return peak;
+  }));
+  const mark = (marks, x, first, last) => {
+    for (let y = first; y < last; y++) if (above[y * width + x] <= darkest) marks[y * width + x] = true;
+  };
+  for (const [x, row, top, bottom] of found) {
+    const centre = offset + row;
+    const upper = Math.max(round(centre - half), 0), lower = Math.min(round(centre + half), height);
+    mark(bands, x, upper, lower);
+    if (bottom - top <= thickest) mark(erased, x, top, bottom);
+    else if (centre - top <= thickest || bottom - centre <= thickest) mark(erased, x, upper, lower);
+  }
+}
+
+/** Let a mask grow by a row up and down: a thin line's pixels may lie a row beside its track. */
+function thickenRows(mask, width) {
+  return mask.map((is, i) => is || mask[i - width] || mask[i + width] || false);
+}
+
+/** Return the nearly level lines from the left side of a mask to the right. */
+function levelLines(above, mask, width, height) {
+  const found = { erased: mask.map(() => false), bands: mask.map(() => false) };
+  const rows = [], columns = [];
+  mask.forEach((is, i) => { if (is) { rows.push(Math.floor(i / width)); columns.push(i % width); } });
+  if (!rows.length) return found;
+  // Sheared by the right slope, lines lie level, and their pixels in as few rows as can be.
+  const middle = (width - 1) / 2, slopes = CONSTANTS.line_slopes, least = CONSTANTS.line_share * width;
+  let sharpest = 0, counts = null, steepness = 0;
+  for (let i = 0; i < slopes; i++) {
+    const slope = CONSTANTS.steepest_line * ((2 * i) / (slopes - 1) - 1);
+    const levels = new Int32Array(3 * height);
+    rows.forEach((row, k) => { levels[round(row - slope * (columns[k] - middle)) + height]++; });
+    if (!levels.some((count) => count >= least)) continue;
+    const sharpness = levels.reduce((sum, count) => sum + count * count, 0);
+    if (sharpness > sharpest) { sharpest = sharpness; counts = levels; steepness = slope; }
+  }
+  if (!counts) return found;
+  const runs = verticalRuns(mask, width, height);
+  for (let level = 0; level < counts.length; level++) {
+    if (counts[level] < least) continue;
+    let first = level;
+    for (; level < counts.length && counts[level] >= least; level++) {
+      if (counts[level] > counts[first]) first = level;
+    }
+    const track = Array.from({ length: width }, (_, x) => round(first - height + steepness * (x - middle)));
+    eraseLine(above, mask, width, height, track, runs, found);
+  }
+  return found;
+}
+
+/** Return the pixels of straight lines that run from one side of a mask to the other. */
+function lines(above, mask, width, height) {
+  const across = levelLines(above, thickenRows(mask, width), width, height);
+  const [turned, turnedMask] = [above, mask].map((own) => transpose(own, width, height));
+  const down = levelLines(turned, thickenRows(turnedMask, height), height, width);
+  const [erased, bands] = [down.erased, down.bands].map((own) => transpose(own, height, width));
+  const found = mask.map((is, i) => is && (across.erased[i] || erased[i] || (across.bands[i] && bands[i])));
+  if (!found.some(Boolean)) return found;
+  const { parts, n } = label(mask.map((is, i) => is && !found[i]), width, height);
+  const boxes = Array.from({ length: n + 1 }, () => [width, -1, height, -1]);
+  parts.forEach((part, i) => {
+    const box = boxes[part], x = i % width, y = Math.floor(i / width);
+    boxes[part] = [Math.min(box[0], x), Math.max(box[1], x), Math.min(box[2], y), Math.max(box[3], y)];
+  });
+  const longest = boxes.slice(1).reduce((a, [l, r, t, b]) => Math.max(a, r - l + 1, b - t + 1), 0);
+  return longest < CONSTANTS.least_character * Math.min(width, height) ? mask.map(() => false) : found;
+}
+
+/** Return ink whose strokes are about as thick as those that a network was trained on. */
+function thicken(ink, chosen, width, height) {
+  const box = bounds({ values: Float32Array.from(chosen), width, height });
+  const scale = CONSTANTS.mnist_box / Math.max(box.width, box.height);
+  let area = 0, edge = 0;
+  chosen.forEach((is, i) => {
+    if (!is) return;
+    const x = i % width;
+    const inner = x > 0 && chosen[i - 1] && x < width - 1 && chosen[i + 1] && chosen[i - width] && chosen[i + width];
+    area++;
+    if (!inner) edge++;
+  });
+  const stroke = ((2 * area) / edge) * scale;
+  const reach = round((CONSTANTS.thickness - stroke) / 2 / scale);
+  if (stroke >= CONSTANTS.thinnest || reach < 1) return ink;
+  const widen = (values, step, place, length) => values.map((_, i) => {
+    let most = 0;
+    const at = place(i);
+    for (let k = Math.max(-reach, -at); k <= Math.min(reach, length - 1 - at); k++) most = Math.max(most, values[i + k * step]);
+    return most;
+  });
+  const wide = widen(ink, 1, (i) => i % width, width);
+  return widen(wide, width, (i) => Math.floor(i / width), height);
+}
+
 /** Return how much ink each pixel of a picture with light ink holds, 0 to 1. */
 function findInk(picture) {
   const { values, width, height } = picture;
   const base = ground(picture);
   const above = values.map((value, i) => value - base[i]);
-  const cut = otsu(above);
-  const mask = Array.from(above, (value) => value > cut);
-  const under = above.filter((value) => value <= cut), middle = median(under);
-  const noise = CONSTANTS.noise_in_deviations * median(under.map((value) => Math.abs(value - middle)));
+  let cut = otsu(above);
+  const noiseOf = (values) => {
+    const middle = median(values);
+    return CONSTANTS.noise_in_deviations * median(values.map((value) => Math.abs(value - middle)));
+  };
+  let mask = Array.from(above, (value) => value > cut);
+  const least = CONSTANTS.noise_floor * noiseOf(above.filter((value) => value <= cut));
+  const faint = Math.min(Math.max(CONSTANTS.line_fainter * cut, least), cut);
+  const printed = lines(above, Array.from(above, (value) => value > faint), width, height);
+  if (printed.some(Boolean)) {
+    // Lines are softer than the mask, as ink is.
+    grow(printed, width, height, CONSTANTS.line_fringe).forEach((is, i) => { if (is) above[i] = 0; });
+    cut = otsu(above);
+    mask = Array.from(above, (value, i) => value > cut && !printed[i]);
+  }
+  const noise = noiseOf(above.filter((_, i) => !mask[i]));
   const labels = label(mask, width, height);
   const kept = keptParts(labels, width, height);
   const chosen = Array.from(labels.parts, (part) => kept[part]);
   const low = CONSTANTS.noise_floor * noise;
   const high = percentile(above.filter((_, i) => chosen[i]), CONSTANTS.full_ink_percentile);
-  const ink = above.map((value) => {
+  let ink = above.map((value) => {
     const share = clamp((value - low) / Math.max(high - low, 1e-6), 0, 1);
     return share < CONSTANTS.faintest_ink ? 0 : share;
   });
-  if (!kept.every((is, part) => is || part === 0)) {
-    // Ink is softer than the mask: its edge reaches a little further.
-    const near = grow(chosen, width, height, Math.floor(Math.max(width, height) / 100) + 1);
-    near.forEach((is, i) => { if (!is) ink[i] = 0; });
-  }
+  // Ink is softer than the mask: its edge reaches a little further.
+  const near = grow(chosen, width, height, Math.floor(Math.max(width, height) / 100) + 1);
+  near.forEach((is, i) => { if (!is) ink[i] = 0; });
+  ink = thicken(ink, chosen, width, height);
   return { values: ink, width, height };
 }
 
@@ -353,13 +489,27 @@ function border({ values, width, height }) {
   ];
 }
 
+/** Return how far the means of 2×2 pixels lie apart: a stroke stays, a pixel of noise doesn't. */
+function contrast({ values, width, height }) {
+  let low = Infinity, high = -Infinity;
+  for (let y = 0; y < Math.max(height - 1, 1); y++) for (let x = 0; x < Math.max(width - 1, 1); x++) {
+    const right = x + (width > 1 ? 1 : 0), below = y + (height > 1 ? 1 : 0);
+    const mean = (values[y * width + x] + values[y * width + right]
+      + values[below * width + x] + values[below * width + right]) / 4;
+    low = Math.min(low, mean); high = Math.max(high, mean);
+  }
+  return high - low;
+}
+
 /** Return a picture with its ink light, or null where it shows nothing. */
 function lightOnDark(picture) {
   const { values, width, height } = picture;
-  const darkest = percentile(values, CONSTANTS.darkest_percentile);
-  if (percentile(values, CONSTANTS.lightest_percentile) - darkest < CONSTANTS.least_contrast) return null;
+  if (contrast(picture) < CONSTANTS.least_contrast) return null;
   const cut = otsu(values), sides = border(picture);
-  const lightGround = sides.filter((value) => value > cut).length / sides.length > 0.5;
+  const lightShare = (those) => those.filter((value) => value > cut).length / those.length;
+  const share = lightShare(values);
+  const clear = share <= 1 - CONSTANTS.ground_share || share >= CONSTANTS.ground_share;
+  const lightGround = (clear ? share : lightShare(sides)) > 0.5; // the sides, in a close crop
   return lightGround ? { values: values.map((value) => 255 - value), width, height } : picture;
 }
 

@@ -1,0 +1,225 @@
+"""How often are digits read right in pictures with boxes, shadows, thin strokes and other trouble?
+
+python benchmarks/pictures.py [--data_dir DIR] [--count 500] [--kinds lines_frame border]
+
+Digits of MNIST's test set are drawn with a pen of a random width, colour and place into generated
+pictures of each kind of trouble, and read with the packaged weights. `network` is the accuracy on
+the same digits' own 28×28 images.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.data.published import Published
+from mnist_lit.network.inference import probabilities
+from mnist_lit.pictures.decoding import _grey, _reduced
+from mnist_lit.pictures.preprocessing import prepare
+
+Rng = np.random.Generator
+Draw = Callable[[NDArray[np.uint8], Rng], Image.Image]
+
+
+def large(digit: NDArray[np.uint8], height: int, thin: int = 0) -> Image.Image:
+    """Return a digit's ink, 255 on 0, cut to its box and `height` pixels high, perhaps thinned."""
+    rows, columns = np.nonzero(digit > 64)
+    cut = Image.fromarray(
+        digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    )
+    width = max(round(cut.width * height / cut.height), 3)
+    ink = cut.resize((width, height), Image.Resampling.BICUBIC)
+    ink = ink.point(lambda value: 255 if value > 110 else 0)
+    for _ in range(thin):
+        ink = ink.filter(ImageFilter.MinFilter(3))
+    return ink.filter(ImageFilter.GaussianBlur(0.6))
+
+
+def page(
+    digit: NDArray[np.uint8],
+    rng: Rng,
+    *,
+    size: tuple[int, int] | None = None,
+    height: int | None = None,
+    thin: int = 0,
+    ink: tuple[int, int, int] | None = None,
+    paper: tuple[int, int, int] | None = None,
+) -> Image.Image:
+    """Return paper with one digit on it, with room on all sides."""
+    size = size or (int(rng.integers(130, 240)), int(rng.integers(120, 220)))
+    height = height or int(size[1] * rng.uniform(0.4, 0.68))
+    drawn = large(digit, height, thin)
+    grey = int(rng.integers(215, 256))
+    sheet = Image.new("RGB", size, paper or (grey, grey, grey))
+    room = [max(n - m, 1) for n, m in zip(size, drawn.size, strict=True)]
+    place = tuple(int(n * rng.uniform(0.3, 0.7)) for n in room)
+    dark = int(rng.integers(0, 90))
+    sheet.paste(Image.new("RGB", drawn.size, ink or (dark, dark, dark)), place, drawn)
+    return sheet
+
+
+def scanned(sheet: Image.Image, rng: Rng, noise: float = 3) -> Image.Image:
+    """Return a sheet as a scanner sees it: a little turned, soft, noisy, saved as JPEG."""
+    values = np.asarray(sheet.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9))), np.float32)
+    values = values + rng.normal(0, noise, values.shape[:2])[..., None]
+    file = io.BytesIO()
+    soft = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    soft.save(file, "JPEG", quality=int(rng.integers(60, 95)))
+    return Image.open(file).convert("RGB")
+
+
+def with_lines(sides: str) -> Draw:
+    """Return what draws a printed line along some sides of the picture."""
+
+    def draw(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+        sheet = page(digit, rng)
+        pen = ImageDraw.Draw(sheet)
+        width, height = sheet.size
+        grey, thick = int(rng.integers(0, 120)), int(rng.integers(1, 7))
+        slope = rng.uniform(-0.02, 0.02)
+        at = {side: rng.uniform(0.02, 0.11) for side in "tblr"}
+        colour = (grey, grey, grey)
+        for side in sides:
+            if side in "tb":
+                y = height * (at[side] if side == "t" else 1 - at[side])
+                rise = slope * width / 2
+                pen.line((0, y - rise, width, y + rise), colour, thick)
+            else:
+                x = width * (at[side] if side == "l" else 1 - at[side])
+                rise = slope * height / 2
+                pen.line((x + rise, 0, x - rise, height), colour, thick)
+        return scanned(sheet, rng)
+
+    return draw
+
+
+def cut_on_lines(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    sheet = page(digit, rng)
+    grey = int(rng.integers(0, 100))
+    thick = int(rng.integers(2, 7))
+    ImageDraw.Draw(sheet).rectangle(
+        (0, 0, sheet.width - 1, sheet.height - 1), None, (grey, grey, grey), thick
+    )
+    return scanned(sheet, rng)
+
+
+def ruled(digit: NDArray[np.uint8], rng: Rng, *, squared: bool = False) -> Image.Image:
+    step = int(rng.integers(14, 40)) if squared else int(rng.integers(30, 60))
+    height = int(rng.uniform(1.2, 3) * step) if squared else None
+    sheet = page(digit, rng, height=height)
+    inked = np.array(sheet)
+    pen = ImageDraw.Draw(sheet)
+    light = int(rng.integers(120, 215))
+    colour = [(light, light, light), (light - 60, light - 20, 240)][int(rng.integers(2))]
+    thick = int(rng.integers(1, 3))
+    for y in range(int(rng.integers(step)), sheet.height, step):
+        pen.line((0, y, sheet.width, y), colour, thick)
+    if squared:
+        for x in range(int(rng.integers(step)), sheet.width, step):
+            pen.line((x, 0, x, sheet.height), colour, thick)
+    # The pen lies on top of the print.
+    return scanned(Image.fromarray(np.minimum(np.asarray(sheet), inked)), rng)
+
+
+def bordered(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    sheet = page(digit, rng)
+    thick = max(int(max(sheet.size) * rng.uniform(0.005, 0.05)), 1)
+    colours = [(0, 0, 0), (90, 90, 90), (40, 60, 160), (150, 40, 40)]
+    colour = colours[int(rng.integers(len(colours)))]
+    ImageDraw.Draw(sheet).rectangle(
+        (0, 0, sheet.width - 1, sheet.height - 1), None, colour, thick
+    )
+    return sheet
+
+
+def small(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    side = int(rng.integers(300, 700))
+    return page(digit, rng, size=(side, side), height=max(int(side * rng.uniform(0.03, 0.08)), 10))
+
+
+def thin(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    drawn = np.asarray(large(digit, int(rng.integers(200, 300)))) > 127
+    from scipy import ndimage
+
+    # The middle line of the stroke, two to four pixels wide.
+    distance = ndimage.distance_transform_edt(drawn)
+    ridge = (distance == ndimage.maximum_filter(distance, 5)) & drawn
+    line = ndimage.binary_dilation(ridge, iterations=int(rng.integers(1, 3)))
+    line = ndimage.binary_closing(line, iterations=3)
+    sheet = Image.new("L", (400, 400), int(rng.integers(220, 256)))
+    place = ((400 - line.shape[1]) // 2, (400 - line.shape[0]) // 2)
+    sheet.paste(int(rng.integers(0, 80)), place, Image.fromarray(line.astype(np.uint8) * 255))
+    return sheet
+
+
+def shadowed(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    sheet = scanned(page(digit, rng, size=(320, 240)), rng)
+    values = np.asarray(sheet, np.float32)
+    y, x = np.mgrid[:240, :320]
+    angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-70, 70)
+    distance = (x - 160) * np.cos(angle) + (y - 120) * np.sin(angle) - offset
+    shade = 1 - rng.uniform(0.2, 0.45) / (1 + np.exp(-distance / rng.uniform(2, 15)))
+    return Image.fromarray((values * shade[..., None]).clip(0, 255).astype(np.uint8))
+
+
+def coloured(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    inks = [(200, 30, 30), (20, 90, 30), (30, 40, 160), (120, 60, 10)]
+    papers = [(250, 240, 200), (200, 230, 250), (240, 210, 220), (210, 240, 210)]
+    ink, paper = (many[int(rng.integers(len(many)))] for many in (inks, papers))
+    return scanned(page(digit, rng, ink=ink, paper=paper), rng)
+
+
+def turned(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    sheet = page(digit, rng)
+    return sheet.rotate(rng.uniform(-15, 15), fillcolor=sheet.getpixel((0, 0)))
+
+
+KINDS: dict[str, Draw] = {
+    "clean": lambda digit, rng: page(digit, rng),
+    "scan": lambda digit, rng: scanned(page(digit, rng), rng),
+    "noise": lambda digit, rng: scanned(page(digit, rng), rng, noise=18),
+    "frame": with_lines("tblr"),
+    "cut on the lines": cut_on_lines,
+    "line below": with_lines("b"),
+    "lines above and below": with_lines("tb"),
+    "line at the left": with_lines("l"),
+    "ruled paper": ruled,
+    "squared paper": lambda digit, rng: ruled(digit, rng, squared=True),
+    "border": bordered,
+    "small on a sheet": small,
+    "thin pen": thin,
+    "shadow": shadowed,
+    "coloured ink and paper": coloured,
+    "turned by up to 15°": turned,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", default="data", help="the folder with MNIST")
+    parser.add_argument("--count", type=int, default=500, help="pictures of each kind")
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), help="some of them")
+    args = parser.parse_args()
+    images, labels = Published("mnist", args.data_dir).read("test")
+    images, labels = images[: args.count], labels[: args.count]
+    network = checkpoints.read("pretrained").build()
+    own = (probabilities(network, images).argmax(1) == labels).float().mean()
+    print(f"{'kind':<26}{'right':>8}{'ms':>8}    network {own:.3f}, {len(labels)} pictures each")
+    for kind in args.kinds:
+        rng = np.random.default_rng(list(KINDS).index(kind))
+        greys = [np.asarray(_reduced(_grey(KINDS[kind](image.numpy(), rng))), np.float32) for image in images[:, 0]]
+        start = time.perf_counter()
+        prepared = np.stack([prepare(grey).image for grey in greys])
+        each = (time.perf_counter() - start) / len(greys) * 1000
+        answers = probabilities(network, torch.from_numpy(prepared)[:, None]).argmax(1)
+        print(f"{kind:<26}{float((answers == labels).float().mean()):>8.3f}{each:>8.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Finding what is printed around a character: ruled lines, boxes, squared paper, a black border."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mnist_lit.pictures.constants import (
+    LEAST_CHARACTER,
+    LINE_DARKER,
+    LINE_SHARE,
+    LINE_SLOPES,
+    LINE_SWELL,
+    STEEPEST_LINE,
+)
+
+Grey = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class Lines(NamedTuple):
+    """Straight lines of one direction in a mask.
+
+    Args:
+        erased: The pixels that belong to a line and to nothing else.
+        bands: The lines with what crosses them.
+    """
+
+    erased: Mask
+    bands: Mask
+
+
+def lines(above: Grey, mask: Mask) -> Mask:
+    """Return the pixels of straight lines that run from one side of a picture to the other.
+
+    What crosses a line stays, and what is darker; of what only touches it, the line's part goes.
+    Nothing is a line if no character would be left.
+
+    Args:
+        above: How far each pixel lies above the ground, H×W.
+        mask: What may be ink or a line.
+    """
+    across, down = _horizontal(above, mask), _horizontal(above.T, mask.T)
+    found: Mask = mask & (across.erased | down.erased.T | (across.bands & down.bands.T))
+    if not found.any():
+        return found
+    rest = mask & ~found
+    parts, n = ndimage.label(rest, np.ones((3, 3)))
+    longest = max(
+        (max(s.stop - s.start for s in part) for part in ndimage.find_objects(parts, n)), default=0
+    )
+    if longest < LEAST_CHARACTER * min(mask.shape):
+        return np.zeros_like(mask)
+    return found
+
+
+def _horizontal(above: Grey, mask: Mask) -> Lines:
+    height, width = mask.shape
+    # A thin line's pixels may lie a row beside its track.
+    mask = ndimage.binary_dilation(mask, np.ones((3, 1)))
+    nothing = Lines(np.zeros_like(mask), np.zeros_like(mask))
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return nothing
+    # Sheared by the right slope, lines lie level, and their pixels in as few rows as can be.
+    least, sharpest, counts, steepness = LINE_SHARE * width, 0, None, 0.0
+    for slope in np.linspace(-STEEPEST_LINE, STEEPEST_LINE, LINE_SLOPES):
+        level = np.rint(rows - slope * (columns - (width - 1) / 2)).astype(np.int64) + height
+        found = np.bincount(level, minlength=3 * height)
+        if found.max() >= least and (sharpness := int(found @ found)) > sharpest:
+            sharpest, counts, steepness = sharpness, found, slope
+    if counts is None:
+        return nothing
+    # Neighbouring levels are one line: its thickness.
+    marked, n = ndimage.label(counts >= least)
+    erased, bands = nothing
+    run_start, run_stop = _runs(mask)
+    across = np.arange(width)
+    for place in ndimage.find_objects(marked, n):
+        first = place[0].start + int(np.argmax(counts[place[0]]))
+        track = np.rint(first - height + steepness * (across - (width - 1) / 2)).astype(np.int64)
+        _erase(above, mask, track, run_start, run_stop, erased, bands)
+    return Lines(erased, bands)
+
+
+def _runs(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each pixel of a mask the first row of its vertical run, and the row after it."""
+    rows = np.arange(len(mask))[:, None]
+    begins = np.where(mask, -1, rows)
+    start = np.maximum.accumulate(begins, axis=0) + 1
+    ends = np.where(mask, len(mask), rows)
+    stop = np.minimum.accumulate(ends[::-1], axis=0)[::-1]
+    return start, stop
+
+
+def _erase(
+    above: Grey,
+    mask: Mask,
+    track: NDArray[np.int64],
+    run_start: NDArray[np.int64],
+    run_stop: NDArray[np.int64],
+    erased: Mask,
+    bands: Mask,
+) -> None:
+    """Mark the pixels of the line that lies about a row in each column."""
+    height = len(mask)
+    columns = np.flatnonzero((track >= 0) & (track < height))
+    columns = columns[mask[track[columns], columns]]
+    top = run_start[track[columns], columns]
+    bottom = run_stop[track[columns], columns]
+    thickness = float(np.median(bottom - top))
+    half = thickness / 2
+    thickest = thickness * LINE_SWELL + 1
+    middle = np.median((top + bottom) / 2 - track[columns]) + track[columns]
+    peaks = [above[first:last, x].max() for x, first, last in zip(columns, top, bottom, strict=True)]
+    darkest = LINE_DARKER * np.median(peaks)
+    for x, first, last, centre in zip(columns, top, bottom, middle, strict=True):
+        upper, lower = max(round(centre - half), 0), min(round(centre + half), height)
+        own = above[:, x] <= darkest
+        bands[upper:lower, x] = own[upper:lower]
+        if last - first <= thickest:
+            erased[first:last, x] |= own[first:last]
+        elif centre - first <= thickest or last - centre <= thickest:
+            erased[upper:lower, x] |= own[upper:lower]  # a stroke ends at the line
