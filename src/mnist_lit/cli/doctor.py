@@ -91,7 +91,6 @@ def _published(found: "Published") -> list[str]:
 
 def _own(data: "MNISTDataModule") -> list[str]:
     """Print how many images of each class the user's own data set has, in each split."""
-    from mnist_lit.data.folder import Folder
     from mnist_lit.data.splits import listed
 
     data.prepare_data()
@@ -102,6 +101,4 @@ def _own(data: "MNISTDataModule") -> list[str]:
         counts = split.labels.bincount(minlength=len(names)).tolist()
         of_each = [f"{n:,} of {name}" for name, n in zip(names, counts, strict=True)]
         print(printable(f"  {part:<8}{len(split):>8,} images: {listed(of_each, 50)}"))
-    if not isinstance(found, Folder):
-        return []
     return [f"{found.path / name} {why}" for name, why in found.unreadable.items()]

@@ -15,8 +15,8 @@ from mnist_lit.errors import Argument, InputError
 # Arguments by the group of options that they belong to.
 GROUPS = {
     "data": (
-        "dataset", "data_dir", "source", "preprocessing", "image_size", "strict", "val_split",
-        "batch_size", "rotation", "shift", "scale",
+        "dataset", "data_dir", "source", "preprocessing", "image_size", "value_range",
+        "transposed", "strict", "val_split", "batch_size", "rotation", "shift", "scale",
     ),
     "model": ("network", "dropout", "lr", "schedule", "warmup", "betas", "eps", "large"),
     "trainer": (

@@ -2,7 +2,6 @@
 
 import contextlib
 import mimetypes
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from mnist_lit import class_names
 from mnist_lit.data.splits import listed
+from mnist_lit.data.values import natural
 from mnist_lit.errors import InputError
 from mnist_lit.pictures.decoding import SUFFIXES
 
@@ -66,7 +66,7 @@ def scan(path: Path) -> Listing:
                 found += [(part, as_text(folder.name), file) for file in inside]
                 if not inside:
                     empty.append(folder)
-    names = sorted({name for _, name, _ in found}, key=lambda name: (_natural(name), name))
+    names = sorted({name for _, name, _ in found}, key=lambda name: (natural(name), name))
     if problem := class_names.problem(names):
         raise InputError(
             path,
@@ -77,7 +77,7 @@ def scan(path: Path) -> Listing:
     labels = {name: label for label, name in enumerate(names)}
     files = [_file(path, part, labels[name], file) for part, name, file in found]
     # By their own names first, so that classes are mixed where names number the whole set.
-    files.sort(key=lambda file: (_natural(Path(file.name).name), file.name))
+    files.sort(key=lambda file: (natural(Path(file.name).name), file.name))
     return Listing(names, files, _relative(strays, path), _relative(empty, path))
 
 
@@ -140,12 +140,6 @@ def _is_picture(path: Path) -> bool:
     """Tell whether a file is named like a picture, of a kind that can be read or not."""
     kind, _ = mimetypes.guess_type(path.name)
     return path.suffix.lower() in SUFFIXES or (kind or "").startswith("image/")
-
-
-def _natural(name: str) -> list[str | int]:
-    """Return what sorts names as people do: numbers in them as numbers."""
-    parts = re.split(r"([0-9]+)", name)
-    return [int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)]
 
 
 def _relative(paths: Sequence[Path], path: Path) -> list[str]:

@@ -51,6 +51,8 @@ class Published:
         self.data_dir = data_dir
         # torchvision's layout.
         self.raw = Path(data_dir) / self.publication.torchvision / "raw"
+        self.path = self.raw
+        self.unreadable: dict[str, str] = {}
         self.class_names = self.publication.class_names
         self.preprocessing = preprocessing or self.publication.preprocessing
         self.image_size = PUBLISHED_SIDE
