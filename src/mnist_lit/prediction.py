@@ -14,7 +14,7 @@ from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.inference import UNSURE, probabilities
 from mnist_lit.pictures import preprocessing as pictures
-from mnist_lit.pictures.decoding import SUFFIXES
+from mnist_lit.pictures.decoding import KINDS, SUFFIXES
 from mnist_lit.pictures.preprocessing import Picture
 
 BATCH = 256  # pictures that are held in memory at once
@@ -43,7 +43,7 @@ def predict(
     large.
 
     Args:
-        paths: PNG, JPEG, BMP, WebP or TIFF files, or one.
+        paths: Picture files, or one.
         checkpoint: A file that `fit`, `import_keras` or `export_checkpoint` (as safetensors) wrote.
             By default the weights that come with the package.
         broken: Called with the error of each file that cannot be read; by default it is raised.
@@ -113,7 +113,7 @@ def expand(paths: Sequence[str]) -> list[str]:
             found = [name]
         if not found:
             problem = "holds no picture" if path.is_dir() else "is not there and fits no file"
-            raise InputError(name, problem, "give PNG, JPEG, BMP, WebP or TIFF files")
+            raise InputError(name, problem, f"give {KINDS} files")
         files += found
     return files
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mnist_lit.data.cache import Images, Pictures
-from mnist_lit.data.listing import as_text, scan
+from mnist_lit.data.listing import File, as_text, scan
 from mnist_lit.data.own import Own
 from mnist_lit.data.splits import listed
 from mnist_lit.errors import Argument, Words
@@ -47,12 +47,19 @@ class Folder(Own):
         self.image_size = image_size
         self.strict = strict
         self.class_names, self.files, self._strays, self._empty = scan(path)
-        states = "\n".join(f"{file.part} {file.name} {file.size}" for file in self.files)
+        states = "\n".join(self._state(file) for file in self.files)
         self.fingerprint = sha256_of_text(states)
         self.labels = np.array([file.label for file in self.files])
         self.parts = np.array([file.part or "train" for file in self.files])
         self._pictures = Pictures(path, self.name, preprocessing, image_size, data_dir)
         self._check_names()
+
+    def _state(self, file: File) -> str:
+        """Return what changes the data set when it changes of a file."""
+        state = f"{file.part} {file.name} {file.size}"
+        # A folder's name is part of the file's; in `labels.csv` a class can change by itself.
+        name = self.class_names[file.label]
+        return state if name in Path(file.name).parts else f"{state} {name}"
 
     def item(self, index: int) -> str:
         return self.files[index].name
