@@ -48,6 +48,13 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 @pytest.fixture(autouse=True)
+def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the data sets that other programs keep on this machine."""
+    monkeypatch.setattr("mnist_lit.data.places.DEBIAN", tmp_path / "no-datasets")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path.parent / "no-keras"))
+
+
+@pytest.fixture(autouse=True)
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """In tests marked `undrawn`, leave out the drawing at the end of `fit`, which takes 2 s."""
     if "undrawn" in request.keywords:

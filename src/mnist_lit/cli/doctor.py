@@ -77,7 +77,9 @@ def _published(found: "Published") -> list[str]:
     print(printable(f"data       {found.raw}"))
     problems = found.problems()
     for name in found.publication.files:
-        print(f"  {name:<26}{problems.get(name, f'right, {found.checksum(name)}')}")
+        where = "" if found.place(name).parent == found.raw else f", in {found.place(name)}"
+        right = f"right, {found.checksum(name)}{where}"
+        print(printable(f"  {name:<26}{problems.get(name, right)}"))
     if not problems:
         return []
     is_mnist = found.name == "mnist"
