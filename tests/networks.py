@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mnist_lit.network.layers import KINDS, build
-from mnist_lit.network.network import Network
+from mnist_lit.network.network import Network, is_miscomputed
 
 Shape = tuple[int, ...]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -89,12 +89,18 @@ def _arguments(draw: Draw, kind: str, shape: Shape) -> dict[str, Any]:
     return {"approximate": draw(st.sampled_from(["none", "tanh"]))} if kind == "GELU" else {}
 
 
-def _shape(kind: str, arguments: dict[str, Any], shape: Shape) -> Shape:
+def _shape(kind: str, arguments: dict[str, Any], shape: Shape) -> Shape | None:
+    """Return the output's shape, or nothing for a layer that is refused or grows too large."""
     # As YAML gives pairs; torch takes them as tuples.
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in arguments.items()}
     with torch.device("meta"):
         module = build(kind, given, shape, 2).eval()
-        return tuple(module(torch.empty(1, *shape)).shape[1:])
+        after = tuple(module(torch.empty(1, *shape)).shape[1:])
+    if after[1:] and max(after[1:]) > MOST_SIDE:
+        return None
+    if isinstance(module, nn.Conv2d) and is_miscomputed(module, shape, after):
+        return None
+    return after
 
 
 @st.composite
@@ -108,7 +114,7 @@ def networks(draw: Draw, *, least_side: int = 8, most_side: int = 40) -> Network
         nonlocal shape
         arguments = _arguments(draw, kind, shape)
         after = _shape(kind, arguments, shape)
-        if after[1:] and max(after[1:]) > MOST_SIDE:
+        if after is None:
             return
         layers.append({kind: arguments})
         shape = after

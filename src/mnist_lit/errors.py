@@ -58,6 +58,10 @@ class InputError(Failure, ValueError):
     """The user's input is wrong: an option, a file, a checkpoint (exit code 2)."""
 
 
+class NotACheckpoint(InputError):
+    """A file given as a checkpoint is damaged, or of another program."""
+
+
 class RunError(Failure, RuntimeError):
     """The input was right but the work failed: disk, network, numbers (exit code 1)."""
 

@@ -20,8 +20,7 @@ FILE = Path("mnist.safetensors")
 
 
 @pytest.fixture
-def written(command: Command) -> Path:
-    command("fit", *SHORT, "--trainer.max_epochs", 1)
+def written(trained: Path) -> Path:
     summary = json.loads((CHECKPOINT.parents[1] / "summary.json").read_text())
     checkpoint = checkpoints.read(CHECKPOINT)
     safetensors.write(FILE, checkpoint.weights, checkpoint.content, summary)

@@ -17,6 +17,8 @@ from mnist_lit.data import datasets
 from mnist_lit.network import inference
 from mnist_lit.pictures import preprocessing as pictures
 
+pytestmark = pytest.mark.undrawn
+
 NAMES = ["□", "△", "○"]
 ONE = (*SHORT[2:], "--trainer.max_epochs", 1)
 

@@ -13,12 +13,9 @@ from helpers import SHORT, Command
 from mnist_lit import load_checkpoint
 from mnist_lit.data import sample
 
+pytestmark = pytest.mark.undrawn
+
 CHECKPOINTS = Path("runs/mnist/version_0/checkpoints")
-
-
-@pytest.fixture
-def trained(command: Command) -> None:
-    command("fit", *SHORT, "--trainer.max_epochs", 2)
 
 
 def result(command: Command, *args: object) -> dict[str, Any]:

@@ -116,8 +116,8 @@ def test_best_epoch_is_not_the_last(command: Command) -> None:
     assert len(metrics()) == 3
 
 
-def test_tensorboard_draws_both_parts_of_a_quantity_into_one_chart(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 2)
+@pytest.mark.usefixtures("trained")
+def test_tensorboard_draws_both_parts_of_a_quantity_into_one_chart() -> None:
     for part in ("train", "val"):
         events = EventAccumulator(str(RUN / part)).Reload()
         assert set(events.Tags()["scalars"]) == {"loss", "accuracy"}
@@ -129,6 +129,11 @@ def test_tensorboard_draws_both_parts_of_a_quantity_into_one_chart(command: Comm
         summary()["last"]["test_accuracy"]
     )
     assert "_hparams_/session_start_info" in root.summary_metadata
+    assert [(event.step, event.value) for event in root.Scalars("lr")] == [
+        (epoch, pytest.approx(0.001)) for epoch in (1, 2)
+    ]
+    (table,) = root.Tensors("network/text_summary")
+    assert b"| conv1 | Conv2d | 32\xc3\x9725\xc3\x9725 | 544 |" in table.tensor_proto.string_val[0]
 
 
 def test_without_validation(command: Command) -> None:
@@ -140,8 +145,7 @@ def test_without_validation(command: Command) -> None:
     assert (summary()["n_train"], summary()["n_val"]) == (4000, 0)
 
 
-def test_checkpoint_describes_itself(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
+def test_checkpoint_describes_itself(trained: Path) -> None:
     content = torch.load(RUN / "checkpoints" / "last.ckpt", weights_only=True)
 
     def plain(value: Any) -> bool:
@@ -191,11 +195,11 @@ def stopped_after(epoch: int, *args: object) -> None:
     time.sleep(1)
 
 
-@pytest.mark.parametrize("recipe", ["keras", "accurate"])
+@pytest.mark.parametrize("config_name", ["keras", "accurate"])
 def test_killed_and_resumed_run_is_bitwise_the_undisturbed_one(
-    command: Command, recipe: str
+    command: Command, config_name: str
 ) -> None:
-    config = ("--config", CONFIGS / f"{recipe}.yaml", "--data.val_split", 0.2)
+    config = ("--config", CONFIGS / f"{config_name}.yaml", "--data.val_split", 0.2)
     options = (*config, "--data.source", "sample", "--trainer.limit_train_batches", 20, EPOCHS, 5)
     stopped_after(3, *options)
     assert names()[-1] == "last.ckpt" and last()["epoch"] in (1, 2)
@@ -215,8 +219,8 @@ def test_killed_and_resumed_run_is_bitwise_the_undisturbed_one(
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.usefixtures("trained")
 def test_resume_drops_metrics_past_the_checkpoint(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 2)
     expected = without_seconds(RUN)
     with (RUN / "metrics.csv").open("a") as file:
         file.write("3,9,9,9,9,9,9\n")
@@ -237,8 +241,8 @@ def test_resume_before_the_first_epoch_ended(command: Command) -> None:
     assert without_seconds(RUN) == undisturbed
 
 
+@pytest.mark.usefixtures("trained")
 def test_finished_run_says_so(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 2)
     before = {path: path.stat().st_mtime_ns for path in RUN.rglob("*")}
     steps = ("--trainer.max_steps", 20)
     for option in ((), (EPOCHS, 2), (EPOCHS, 1), steps, (*steps, EPOCHS, 9)):
@@ -281,14 +285,14 @@ def test_older_checkpoint_opens_a_new_version(command: Command) -> None:
         ("--name", "other", "mnist"),
     ],
 )
+@pytest.mark.usefixtures("trained")
 def test_only_the_trainers_options_may_change(
     command: Command, option: str, value: str, recorded: str
 ) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
-    answer = command("fit", "--ckpt_path", "last", EPOCHS, 2, option, value)
+    answer = command("fit", "--ckpt_path", "last", EPOCHS, 3, option, value)
     assert answer.code == 2
     assert answer.err.startswith(f"error: {option} {value} differs from {recorded} in {RUN}")
-    assert len(metrics()) == 1
+    assert len(metrics()) == 2
 
 
 def test_schedule_fixes_its_length(command: Command) -> None:
@@ -309,14 +313,14 @@ def test_schedule_needs_an_end(command: Command) -> None:
     assert answer.code == 2 and "give --trainer.max_epochs" in answer.err
 
 
+@pytest.mark.usefixtures("trained")
 def test_values_that_agree_are_no_difference(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
-    answer = command("fit", "--ckpt_path", "last", *SHORT, EPOCHS, 2, "--model.lr", "1e-3")
+    answer = command("fit", "--ckpt_path", "last", *SHORT, EPOCHS, 3, "--model.lr", "1e-3")
     assert answer.code == 0
 
 
+@pytest.mark.usefixtures("trained")
 def test_weights_start_a_new_run(command: Command) -> None:
-    command("fit", *SHORT, EPOCHS, 1)
     first = RUN / "checkpoints" / "last.ckpt"
     # A learning rate that moves nothing shows what the run started from.
     options = ("--weights", first, "--name", "tuned", "--model.lr", "1e-30")

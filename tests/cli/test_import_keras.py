@@ -1,9 +1,11 @@
 """`import-keras`: what it prints of what it took."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from helpers import Command
 from mnist_lit.checkpoints import checkpoint as checkpoints
@@ -87,3 +89,31 @@ def test_wrong_options(command: Command, trained: Path, line: str, parts: list[s
     for part in parts:
         assert part in answer.err
     assert not Path("a.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("test", "--ckpt_path"),
+        ("predict", "photo.png", "--ckpt_path"),
+        ("export", "--format", "onnx", "--output", "out", "--ckpt_path"),
+        ("fit", "--ckpt_path"),
+        ("fit", "--data.source", "sample", "--weights"),
+    ],
+    ids=lambda args: f"{args[0]} {args[-1]}",
+)
+def test_other_commands_name_it_for_a_model_that_it_takes(
+    command: Command, args: tuple[str, ...]
+) -> None:
+    image = Image.new("L", (28, 28))
+    image.save("photo.png")
+    writer.write(Path("model.keras"), Network())
+    Path("model.keras").rename("my model")
+    answer = command(*args, "my model")
+    assert answer.code == 2
+    assert answer.err.startswith("error: my model is a Keras model: make a checkpoint of it by `")
+    line = answer.err.split("`")[1]
+    assert command(*shlex.split(line)[3:]).code == 0 and Path("my model.ckpt").is_file()
+    Path("my model").write_bytes(b"no model")
+    answer = command(*args, "my model")
+    assert answer.code == 2 and "import-keras" not in answer.err

@@ -98,8 +98,8 @@ def test_unsure(command: Command, digits: list[int]) -> None:
     assert answer.code == 0 and answer.out.splitlines()[-1].endswith("unsure")
 
 
+@pytest.mark.usefixtures("trained")
 def test_run_comes_first(command: Command, digits: list[int]) -> None:
-    command("fit", *SHORT, "--trainer.max_epochs", 1)
     answer = command("predict", "0.png")
     by, *table = answer.out.splitlines()
     assert by == "by runs/mnist/version_0/checkpoints/best.ckpt, trained on mnist-sample-5k"
@@ -112,8 +112,8 @@ def test_run_comes_first(command: Command, digits: list[int]) -> None:
     assert command("predict", "0.png", "--ckpt_path", "none.ckpt").code == 2
 
 
+@pytest.mark.usefixtures("trained")
 def test_image_of_the_sample(command: Command) -> None:
-    command("fit", *SHORT, "--trainer.max_epochs", 1)
     answer = command("predict", "--test-image", 0, "--show", "seen.png")
     assert answer.code == 0 and "labelled 0" in answer.out
     with Image.open("seen.png") as picture:

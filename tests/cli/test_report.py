@@ -54,8 +54,8 @@ def test_fault_while_drawing_costs_one_line(
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run's records; figures are empty files, since drawing them takes seconds."""
-    empty = {"light": b"", "dark": b""}
-    monkeypatch.setattr(report, "draw_all", lambda drawings: {name: empty for name in drawings})
+    empty = report.Drawn(b"", {"light": "", "dark": ""})
+    monkeypatch.setattr(report, "draw_all", lambda drawings, style: dict.fromkeys(drawings, empty))
     return write_run(RUN, rows_of(0.6, 0.7))
 
 

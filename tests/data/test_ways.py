@@ -12,6 +12,8 @@ from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.published import Published
 
+pytestmark = pytest.mark.undrawn
+
 
 def weights(run: str) -> dict[str, Tensor]:
     path = Path("runs") / run / "version_0" / "checkpoints" / "last.ckpt"

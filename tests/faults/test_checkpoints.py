@@ -226,6 +226,12 @@ def test_checkpoint_of_another_project() -> None:
         ("hyper_parameters", {"dropout": 1.0}, "dropout"),
         ("state_dict", {"network.conv4.weight": torch.ones(1)}, "conv4.weight"),
         ("state_dict", {"network.conv1.weight": torch.ones(1)}, "conv1.wei"),
+        # 300 MB, which only the file's own weights may ask for.
+        (
+            "hyper_parameters",
+            {"large": True, "network": ["Flatten", {"Linear": 100_000}, "Linear"]},
+            "make more than 50,000,000 in all",
+        ),
     ],
 )
 def test_checkpoint_of_another_network(
@@ -235,7 +241,7 @@ def test_checkpoint_of_another_network(
     checkpoint[part].update(value)
     PATH.write_bytes(saved(checkpoint))
     message = refusal(read=load_checkpoint)
-    assert "is a checkpoint of another network " in message
+    assert "doesn't fit this version of mnist-lit (" in message
     assert words in message
 
 

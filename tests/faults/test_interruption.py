@@ -124,9 +124,8 @@ def small_files() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_no_room_for_the_metrics(command: Command, small_files: Callable[[int], None]) -> None:
-    command("fit", *SHORT, "--trainer.max_epochs", 1)
-    run = Run(RUN)
+def test_no_room_for_the_metrics(trained: Path, small_files: Callable[[int], None]) -> None:
+    run = Run(trained)
     before = run.metrics.read_bytes()
     small_files(100)
     with pytest.raises(OSError, match=r"File too large: .runs.mnist.version_0.metrics\.csv"):
@@ -135,11 +134,11 @@ def test_no_room_for_the_metrics(command: Command, small_files: Callable[[int], 
     assert not list(RUN.rglob("*.tmp"))
 
 
+@pytest.mark.usefixtures("trained")
 @pytest.mark.parametrize("name", ["h5", "keras", "onnx", "pt2", "safetensors"])
 def test_no_room_for_an_export(
     command: Command, small_files: Callable[[int], None], name: str
 ) -> None:
-    command("fit", *SHORT, "--trainer.max_epochs", 1)
     Path("out").mkdir()
     Path(f"out/mnist.{name}").write_bytes(b"old")
     small_files(50_000)

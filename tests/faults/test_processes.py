@@ -25,8 +25,9 @@ def run(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("trained")
 def test_two_processes_test_every_image_once(command: Command) -> None:
-    command("fit", *SHORT, "--trainer.max_epochs", 1)
     command("test", "--output", "one.json")
     done = run("test", *DDP, "--output", "two.json")
     assert (done.returncode, done.stderr) == (0, "")

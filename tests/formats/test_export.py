@@ -77,6 +77,7 @@ def test_every_format() -> None:
         assert row["accuracy"] == row["checkpoint_accuracy"]
         own = name not in ("onnx", "pt2")
         assert row.get("weights_bitwise_equal") == (True if own else None)
+        assert ("opened_by" in row) == (name in ("onnx", "keras", "h5"))
         assert row["versions"]["torch"] == importlib.metadata.version("torch")
 
 

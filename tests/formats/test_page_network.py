@@ -2,8 +2,11 @@
 
 import base64
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -11,10 +14,12 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
+from helpers import REPOSITORY
 from mnist_lit import Network
 from mnist_lit.data import sample
 from mnist_lit.data.published import Published
 from mnist_lit.formats import page as html
+from mnist_lit.formats.keras import model as keras_model
 from mnist_lit.network.inference import feature_maps, probabilities
 from mnist_lit.network.layers import KINDS
 from networks import ACTIVATIONS, GLOBAL_POOLS, ON_MAPS, ON_VECTORS, networks, randomise
@@ -39,18 +44,62 @@ def test_answers_are_the_networks(opened: Opened) -> None:
     check_answers(opened(), pretrained(), digits()[::2])
 
 
+def lenet5() -> Network:
+    network = Network(network=REPOSITORY / "configs" / "networks" / "lenet5.yaml").eval()
+    randomise(network, 0)
+    return network
+
+
+def small() -> Network:
+    network = Network(network="small").eval()
+    randomise(network, 0)
+    return network
+
+
+def with_batch_norm() -> Network:
+    """A network that Keras saved, of which every value is random, the statistics too."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.Input((28, 28, 1)),
+            layers.Conv2D(6, 3, strides=2, padding="same"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.MaxPooling2D(),
+            layers.Conv2D(8, 3, activation="tanh"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    model.set_weights(
+        [
+            rng.normal(0, 0.3, value.shape) if value.ndim > 1 else rng.uniform(0.5, 2, value.shape)
+            for value in model.get_weights()
+        ]
+    )
+    model.save("model.keras")
+    return keras_model.read(Path("model.keras")).build()
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("make", [small, lenet5, with_batch_norm])
+def test_answers_to_test_images(
+    opened: Opened, mnist_dir: Any, make: Callable[[], Network]
+) -> None:
+    images, _ = Published("mnist", str(mnist_dir)).read("test")
+    network = make()
+    write(network)
+    check_answers(opened(), network, images[:1000])
+
+
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_answers_to_all_test_images(opened: Opened, mnist_dir: Any) -> None:
     images, _ = Published("mnist", str(mnist_dir)).read("test")
     assert len(images) == 10_000
     check_answers(opened(), pretrained(), images)
-
-
-def test_answers_of_small(opened: Opened) -> None:
-    network = Network(network="small").eval()
-    randomise(network, 0)
-    write(network)
-    check_answers(opened(), network, digits()[::10])
 
 
 def test_every_layer_has_an_implementation(opened: Opened) -> None:

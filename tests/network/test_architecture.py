@@ -163,6 +163,12 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ([{"ZeroPad2d": [1, 2]}], "layer 1, ZeroPad2d:", "padding is [1, 2]", "list of 4"),
     ([{"PReLU": 3}, *END], "layer 1, PReLU:", "its input is 1×28×28", "num_parameters 1"),
     ([big(kernel_size=29), *END], "layer 1, Conv2d:", "1×28×28, smaller than", "kernel_size"),
+    (
+        [big(kernel_size=28, stride=[1, 2]), *END],
+        "layer 1, Conv2d:",
+        "wrong answers",
+        "same stride",
+    ),
     ([big(dilation=14), *END], "layer 1, Conv2d:", "with its dilation", "kernel_size"),
     ([CONV, *[POOL] * 5, *END], "layer 6, MaxPool2d:", "4×1×1, smaller", "remove a pool before it"),
     ([{"AvgPool2d": 30}, *END], "layer 1, AvgPool2d:", "1×28×28, smaller", "kernel_size"),

@@ -6,6 +6,7 @@ from statistics import mean, stdev
 import pytest
 
 from mnist_lit.report import comparison, contents
+from mnist_lit.report.report import Drawn
 from mnist_lit.runs import summary
 from mnist_lit.runs.run import Run
 from records import rows_of, write_run
@@ -16,7 +17,7 @@ PAGE = Path("compare.html")
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        comparison, "draw_all", lambda drawings: {"curves": {"light": b"", "dark": b""}}
+        comparison, "draw_all", lambda drawings: {"curves": Drawn(b"", {"light": "", "dark": ""})}
     )
 
 

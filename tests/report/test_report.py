@@ -34,12 +34,12 @@ def test_figures() -> None:
         assert min(size(content)) > 200
     text = PAGE.read_text("utf-8")
     assert re.findall(r"(?:src|srcset)=\"(?!data:image/png;base64,)", text) == []
-    assert "href" not in text
+    assert re.findall(r"href=\"(?!#)", text) == []
     dark = report.write(run, {"best": known, "last": known}, style="dark")
     assert dark["curves"] != pictures["curves"]
 
 
-EMPTY = {"light": b"", "dark": b""}
+EMPTY = report.Drawn(b"", {"light": "", "dark": ""})
 NETWORKS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "dense": ({"network": ["Flatten", {"Linear": 5}, "Tanh", "Linear"]}, {"feature-maps"}),
     "64 pixels": ({"network": "small", "image_size": 64}, set()),
@@ -60,8 +60,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_figures_of_any_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "STYLES", ["light"])
-    monkeypatch.setattr(report, "embedded", lambda pictures: EMPTY)
+    monkeypatch.setattr(report, "png", lambda figure: b"")  # drawn, but not into pixels
     options, missing = NETWORKS[name]
     known = answers([3, 3], side=options.get("image_size", 28))
     run = write_run(RUN, rows_of(0.6), **options)
@@ -71,7 +70,7 @@ def test_figures_of_any_network(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out, which take seconds."""
-    monkeypatch.setattr(report, "draw_all", lambda drawings: {name: EMPTY for name in drawings})
+    monkeypatch.setattr(report, "draw_all", lambda drawings, style: dict.fromkeys(drawings, EMPTY))
 
 
 @pytest.fixture
@@ -152,7 +151,7 @@ def test_markup_in_a_configuration_is_text(without_figures: None) -> None:
     run = write_run(RUN, rows_of(0.6), names=(), config={"name": "<script>alert(1)</script>"})
     report.write(run)
     text = PAGE.read_text("utf-8")
-    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "<script>alert" not in text and "&lt;script&gt;alert" in text
 
 
 def test_worst_classes() -> None:
@@ -187,6 +186,17 @@ def test_classes(said: Callable[..., str], browser: Browser, n: int) -> None:
     tab.close()
 
 
+def test_sorting_the_classes(said: Callable[..., str], browser: Browser) -> None:
+    said([row(1, 0.5, 0.6)], ["a", "b", "c"], [900, 3, 1200])
+    tab, _ = opened(browser, PAGE, "light", 390)
+    images = tab.locator("table.sortable td:nth-child(2)")
+    assert images.all_text_contents() == ["900", "3", "1200"]
+    for expected in (["3", "900", "1200"], ["1200", "900", "3"]):
+        tab.get_by_role("button", name="images").click()
+        assert images.all_text_contents() == expected
+    tab.close()
+
+
 def class_tables(tab: Page) -> list[Locator]:
     tables = tab.locator("table").filter(has_text="precision").all()
     return [table.locator("tbody tr") for table in tables]
@@ -213,18 +223,24 @@ def test_in_a_browser(browser: Browser, page: str) -> None:
             assert [line for line in said[1:] if not line.startswith("data:image/png")] == []
             assert tab.evaluate("document.documentElement.scrollWidth") == width
             grounds.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
-            seen = tab.locator("img:visible")
-            assert seen.count() == (len(NAMES) if page == "report" else 1)
-            for i in range(seen.count()):
-                assert seen.nth(i).get_attribute("class") == scheme
-                assert seen.nth(i).evaluate("image => image.naturalWidth") > 300
-                assert seen.nth(i).get_attribute("alt")
+            pictures, drawings = tab.locator("img:visible"), tab.locator("svg:visible")
+            assert (pictures.count(), drawings.count()) == ((4, 2) if page == "report" else (0, 1))
+            for picture in pictures.all():
+                assert picture.get_attribute("class") == scheme
+                assert picture.evaluate("image => image.naturalWidth") > 300
+                assert picture.get_attribute("alt")
+            for figure in [*pictures.all(), *drawings.all()]:
                 # A phone needn't scroll for anything.
-                box = seen.nth(i).bounding_box()
+                box = figure.bounding_box()
                 assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
             # The charts of a pair stand in a column on a phone, side by side elsewhere.
-            wide, high = seen.first.evaluate("image => [image.naturalWidth, image.naturalHeight]")
-            assert (high > wide) == (width == 390)
+            curves = drawings.first.bounding_box()
+            assert curves and (curves["height"] > curves["width"]) == (width == 390)
+            word = drawings.first.get_by_text("epoch", exact=True).first
+            ink = word.evaluate("text => getComputedStyle(text).fill")
+            assert ink == tab.evaluate("getComputedStyle(document.body).color")
+            ids = tab.locator("svg [id]").evaluate_all("all => all.map((one) => one.id)")
+            assert len(ids) == len(set(ids))
             tab.close()
     assert grounds == {"rgb(255, 255, 255)", "rgb(21, 25, 30)"}
 

@@ -8,6 +8,8 @@ from helpers import Command
 from mnist_lit import load_checkpoint
 from mnist_lit.data import sample
 
+pytestmark = pytest.mark.undrawn
+
 
 @pytest.mark.parametrize("batch_size", [32, 128])
 def test_same_weights_as_a_bare_loop(command: Command, batch_size: int) -> None:

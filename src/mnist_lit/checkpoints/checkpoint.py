@@ -16,10 +16,10 @@ from torch import Tensor
 
 from mnist_lit import class_names
 from mnist_lit.checkpoints import safetensors
-from mnist_lit.errors import Argument, InputError
+from mnist_lit.errors import Argument, InputError, NotACheckpoint
 from mnist_lit.files import atomic_write
 from mnist_lit.network.architecture import Architecture, current_name
-from mnist_lit.network.network import Network
+from mnist_lit.network.network import MAX_PARAMETERS, Network
 from mnist_lit.pictures.preprocessing import PREPROCESSING
 
 # The weights that come with the package; `make weights` trains them again.
@@ -65,6 +65,15 @@ class Checkpoint:
         return {name.removeprefix(PREFIX): value for name, value in state}
 
     @property
+    def is_large(self) -> bool:
+        """Whether the file holds so many weights that its network may be large.
+
+        What an untrusted file says of itself could take all memory when the network is built.
+        """
+        stored = sum(value.untyped_storage().nbytes() for value in self.weights.values())
+        return stored > MAX_PARAMETERS * 2  # bytes: half precision is the smallest
+
+    @property
     def config(self) -> dict[str, Any]:
         """The configuration of the run; empty where `fit` did not write the file."""
         return dict(self.content.get("config", {}))
@@ -89,11 +98,11 @@ class Checkpoint:
                 len(self.class_names),
                 network=self.network,
                 image_size=self.image_size,
-                large=self.hyper_parameters.get("large") is True,
+                large=self.is_large,
             )
             network.load_state_dict(self.weights)
         except (RuntimeError, InputError) as error:
-            raise another_network(self.path, error) from error
+            raise does_not_fit(self.path, error) from error
         return network.eval()
 
 
@@ -125,7 +134,7 @@ def read(path: str | Path) -> Checkpoint:
     try:
         return _described(path, content)
     except Exception as error:  # malformed values can make this raise anything
-        raise another_network(path, error) from error
+        raise does_not_fit(path, error) from error
 
 
 def _described(path: Path, content: dict[str, Any]) -> Checkpoint:
@@ -159,7 +168,7 @@ def _read_archive(path: Path) -> Any:
     remedy = "take another one of the run, or train again"
     if path.suffix != ".ckpt":
         remedy = "give a .ckpt or .safetensors file"
-    damaged = InputError(path, "is not a whole checkpoint", remedy)
+    damaged = NotACheckpoint(path, "is not a whole checkpoint", remedy)
     try:
         with zipfile.ZipFile(path) as archive:
             # PyTorch stores its members uncompressed, so one that would grow isn't PyTorch's.
@@ -188,12 +197,12 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         file.write(archive.getbuffer())
 
 
-def another_network(path: str | Path, error: Exception) -> InputError:
-    """Return the error for a checkpoint whose content doesn't make a network of this package."""
+def does_not_fit(path: str | Path, error: Exception) -> InputError:
+    """Return the error for a checkpoint whose values or weights make no network here."""
     # The first lines of what PyTorch lists name what differs first.
     what = " ".join(str(error).split())[:200]
     return InputError(
         path,
-        f"is a checkpoint of another network ({what})",
+        f"doesn't fit this version of mnist-lit ({what})",
         ("give a checkpoint of this version as", Argument("checkpoint")),
     )

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import FrameType
 
 from mnist_lit.cli import console, options
-from mnist_lit.errors import Failure, InputError, Interrupted
+from mnist_lit.errors import Failure, InputError, Interrupted, NotACheckpoint
 
 COMMANDS = {
     "fit": "train the network, or resume a run",
@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     except BaseException as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, NotACheckpoint):
+            error = options.named_if_keras(error)
         console.show_error(f"error: {_one_line(error)}")
         return 2 if isinstance(error, InputError) or _is_misconfiguration(error) else 1
 

@@ -125,7 +125,9 @@ def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested])
     """Write the summary, print the table, draw the report."""
     data, run = cli.datamodule, recorder.run
     seed = cli.config.seed_everything
-    content = finish.summarise(cli.trainer, data, recorder, tested, seed=seed)
+    content = finish.summarise(
+        cli.trainer, data, recorder, tested, seed=seed, command=cli.command_line
+    )
     _print_table(data.name, tested)
     for line in data.dataset.odd:
         print(printable(f"note: {line}"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from mnist_lit.colours import STYLES
-from mnist_lit.errors import Argument, InputError
+from mnist_lit.errors import Argument, InputError, NotACheckpoint
 
 # Arguments by the group of options that they belong to.
 GROUPS = {
@@ -45,16 +45,35 @@ def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def checkpoint_help(*, or_pretrained: bool = False) -> str:
+    """Return the help of `--ckpt_path`, which `runs.finding.find_checkpoint` reads."""
+    where = " (the default where there is no run)" if or_pretrained else ""
+    return f"`best` (default) or `last` of the newest run, `pretrained`{where}, or a path"
+
+
 def add_checkpoint(parser: argparse.ArgumentParser, *, or_pretrained: bool = False) -> None:
-    """Add `--ckpt_path`, as `runs.finding.find_checkpoint` reads it."""
-    pretrained = "`pretrained` (the default where there is no run)"
+    """Add `--ckpt_path`."""
     parser.add_argument(
         "--ckpt_path",
         type=str,
         metavar="CHECKPOINT",
-        help="`best` (default) or `last` of the newest run, "
-        f"{pretrained if or_pretrained else '`pretrained`'}, or a path",
+        help=checkpoint_help(or_pretrained=or_pretrained),
     )
+
+
+def named_if_keras(error: NotACheckpoint) -> InputError:
+    """Return the error that names `import-keras`, if the file is a model that it takes."""
+    from mnist_lit.formats.keras import model
+
+    path = Path(str(error.subject))
+    try:
+        model.read(path)
+    except InputError:
+        return error
+    command = shlex.join(
+        ["python", "-m", "mnist_lit", "import-keras", str(path), "--output", f"{path.stem}.ckpt"]
+    )
+    return InputError(path, "is a Keras model", f"make a checkpoint of it by `{command}`")
 
 
 def add_runs(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """The options of `fit`, `validate` and `test`: Lightning's command line under the resume rule."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import Checkpoint
+from mnist_lit.cli.options import checkpoint_help
 from mnist_lit.cli.parser import Parser, refuse_excess
 from mnist_lit.data import datasets
 from mnist_lit.data.datamodule import MNISTDataModule
@@ -32,6 +34,7 @@ class CLI(LightningCLI):
     After construction `trainer`, `model` and `datamodule` are ready, and
 
     - `root` is the folder of all runs,
+    - `command_line` is what the user typed,
     - `run` is the run that `fit` resumes, if any,
     - `checkpoint` is what the command starts from, if anything,
     - `recorder` keeps a training's records, if the command trains.
@@ -46,6 +49,7 @@ class CLI(LightningCLI):
 
     def __init__(self, command: str, args: list[str]) -> None:
         self.command = command
+        self.command_line = shlex.join(["python", "-m", "mnist_lit", command, *args])
         self.run: Run | None = None
         self.checkpoint: Checkpoint | None = None
         self.recorder: Recorder | None = None
@@ -85,10 +89,7 @@ class CLI(LightningCLI):
             option("--ckpt_path", "resume from a checkpoint: `last` of the newest run, or a path")
             option("--weights", "start from the weights of this checkpoint, or `pretrained` ones")
         else:
-            option(
-                "--ckpt_path",
-                "`best` (default) or `last` of the newest run, `pretrained`, or a path",
-            )
+            option("--ckpt_path", checkpoint_help())
             option("--output", "also write the result to this JSON file")
         option("--runs", "folder of all runs (default: `runs` in --trainer.default_root_dir)")
         super().add_default_arguments_to_parser(parser)

@@ -41,6 +41,8 @@ class Format(NamedTuple):
             our own reader made it, whose weights are compared too.
         verified_by: Whose reader that is.
         packages: What the file's bytes and answers depend on, besides torch.
+        opened_by: Which versions of other programs open it (docs/keras.md has the table, which
+            `make test-compat` makes), if it is for other programs.
         opset: The version of ONNX's operators.
         check: Raises InputError where the format cannot hold a network.
     """
@@ -49,6 +51,7 @@ class Format(NamedTuple):
     read: Callable[[Path], Function]
     verified_by: str = OWN
     packages: tuple[str, ...] = ()
+    opened_by: str | None = None
     opset: int | None = None
     check: Callable[[Network], None] = lambda network: None
 
@@ -80,11 +83,18 @@ FORMATS = {
         lambda path: checkpoints.read(path).build(),
         packages=("safetensors",),
     ),
-    "onnx": Format(_write_onnx, onnx.read, "onnxruntime", ("onnx", "onnxruntime"), onnx.OPSET),
+    "onnx": Format(
+        _write_onnx,
+        onnx.read,
+        "onnxruntime",
+        ("onnx", "onnxruntime"),
+        "ONNX Runtime 1.16.3 to 1.32.0, OpenCV 5.0.0",
+        onnx.OPSET,
+    ),
     "pt2": Format(_write_pt2, pt2.read, "torch.export"),
     "html": Format(page.write, page.read, check=page.check),
-    "keras": KERAS,
-    "h5": KERAS,
+    "keras": KERAS._replace(opened_by="Keras 2.15 (not with LeakyReLU) to 3.15.1"),
+    "h5": KERAS._replace(opened_by="Keras 2.12 to 3.15.1"),
 }
 
 
@@ -235,6 +245,8 @@ def _entry(
             "please report it",
         )
     packages = ("torch", *wanted.packages)
+    if wanted.opened_by:
+        result["opened_by"] = wanted.opened_by
     if wanted.opset:
         result["opset"] = wanted.opset
     return result | {

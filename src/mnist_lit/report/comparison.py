@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mnist_lit.report import figures, history
 from mnist_lit.report.contents import Contents, gather, read
 from mnist_lit.report.history import Rows
-from mnist_lit.report.report import Drawing, Pictures, draw_all, embedded, write_page
+from mnist_lit.report.report import Drawing, draw_all, write_page
 from mnist_lit.runs.run import Run, leaves
 from mnist_lit.templating import template
 
@@ -90,7 +90,7 @@ def compare(runs: Sequence[Run], output: Path) -> list[Group]:
         datasets=list(dict.fromkeys(entry.contents.dataset for entry in entries)),
         differing=differing(entries),
         groups=groups,
-        figure=embedded(_draw(entries)),
+        figure=_draw(entries),
     )
     write_page(output, page)
     return groups
@@ -164,7 +164,9 @@ def group(entries: Sequence[Entry]) -> list[Group]:
     return groups
 
 
-def _draw(entries: Sequence[Entry]) -> Pictures:
+def _draw(entries: Sequence[Entry]) -> dict[str, str]:
     runs = {str(entry.contents.run): entry.rows for entry in entries}
-    drawing = Drawing(lambda colours, narrow: figures.compared(runs, colours, narrow=narrow))
-    return draw_all({"curves": drawing})["curves"]
+    drawing = Drawing(
+        lambda colours, narrow: figures.compared(runs, colours, narrow=narrow), is_vector=True
+    )
+    return draw_all({"curves": drawing})["curves"].shown

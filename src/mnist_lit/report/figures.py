@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 NAMED = 50  # at most so many names beside a confusion matrix
 LARGE = 12  # a confusion matrix of more classes fills a figure's width
 QUANTITIES = {"loss": "loss", "accuracy": "accuracy (share of images)"}
+ACCURACIES = [0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1]
+FINEST = 5e-4  # a difference of accuracy near 1 that is still told apart
 LEGIBLE = 5  # points that a number needs
 SHARP = 64  # pixels of a side up to which each pixel of a tile is drawn as a square
 
@@ -56,7 +58,21 @@ def _charts(narrow: bool) -> tuple[Figure, list[tuple[Axes, str]]]:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", lw=0.7)
         axes.set_axisbelow(True)
+        if quantity == "accuracy":
+            _scale_by_errors(axes)
     return figure, charts
+
+
+def _scale_by_errors(axes: Axes) -> None:
+    """Let an accuracy axis grow with the logarithm of the errors: 0.99 is far from 0.98."""
+    axes.set_yscale(
+        "function",
+        functions=(
+            lambda accuracy: -np.log(np.maximum(1 + FINEST - accuracy, FINEST / 10)),
+            lambda height: 1 + FINEST - np.exp(-height),
+        ),
+    )
+    axes.set_yticks(ACCURACIES, [f"{accuracy:g}" for accuracy in ACCURACIES])
 
 
 def _draw_history(axes: Axes, rows: Rows, quantity: str, colours: Colours) -> None:

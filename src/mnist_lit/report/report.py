@@ -2,6 +2,7 @@
 
 import base64
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from mnist_lit.files import atomic_write
 from mnist_lit.network import inference
 from mnist_lit.report import figures, history, network_figures
 from mnist_lit.report.contents import Contents, gather
-from mnist_lit.report.style import png, styled
+from mnist_lit.report.style import png, styled, svg
 from mnist_lit.runs.metrics import COLUMNS
 from mnist_lit.runs.run import Run
 from mnist_lit.templating import template
@@ -28,13 +29,30 @@ WORST = 10
 
 
 class Drawing(NamedTuple):
-    """How a figure is drawn: a function of the style's colours and whether it is narrow."""
+    """How a figure is drawn.
+
+    Args:
+        draw: A function of the style's colours and whether the figure is narrow.
+        has_narrow: Whether a phone is shown another drawing.
+        is_vector: Whether it is of lines and text alone, which are sharper and smaller as SVG.
+    """
 
     draw: Callable[[Colours, bool], Figure]
-    has_narrow: bool = True  # whether a phone is shown another drawing
+    has_narrow: bool = True
+    is_vector: bool = False
 
 
-Pictures = dict[str, bytes]  # a figure as PNG files: light, dark, and perhaps the same, narrow
+class Drawn(NamedTuple):
+    """A figure as it was drawn.
+
+    Args:
+        png: The PNG file, in the style that was asked for.
+        shown: What the page shows, for the template's `picture`: `svg`, or the addresses `light`
+            and `dark`, which hold PNG files; and the same with `_narrow`.
+    """
+
+    png: bytes
+    shown: dict[str, str]
 
 
 def write(
@@ -63,24 +81,29 @@ def write(
     """
     contents = gather(run, answers, data)
     evaluation = evaluate(contents.answers) if contents.answers else None
-    drawn = draw_all(drawings(contents, evaluation))
-    for name, pictures in drawn.items():
+    drawn = draw_all(drawings(contents, evaluation), style)
+    for name, figure in drawn.items():
         with atomic_write(run.folder / "figures" / f"{name}.png") as file:
-            file.write(pictures[style])
+            file.write(figure.png)
     write_page(run.report, render(contents, evaluation, drawn))
-    return {name: pictures[style] for name, pictures in drawn.items()}
+    return {name: figure.png for name, figure in drawn.items()}
 
 
 def drawings(contents: Contents, evaluation: Evaluation | None) -> dict[str, Drawing]:
     """Return the figures that a report has, by name."""
-    found = {"curves": Drawing(lambda c, narrow: figures.curves(contents.rows, c, narrow=narrow))}
+    rows = contents.rows
+    found = {
+        "curves": Drawing(lambda c, narrow: figures.curves(rows, c, narrow=narrow), is_vector=True)
+    }
     if contents.checkpoint is None:
         return found
     network, names = contents.checkpoint.build(), contents.checkpoint.class_names
     layers = network.layers
-    found["architecture"] = Drawing(lambda c, _: network_figures.architecture(layers, c), False)
+    found["architecture"] = Drawing(
+        lambda c, _: network_figures.architecture(layers, c), has_narrow=False, is_vector=True
+    )
     if filters := network_figures.first_filters(network):
-        found["filters"] = Drawing(lambda *_: network_figures.filters(filters), False)
+        found["filters"] = Drawing(lambda *_: network_figures.filters(filters), has_narrow=False)
     answers = contents.answers
     if answers is None or evaluation is None:
         return found
@@ -99,21 +122,32 @@ def drawings(contents: Contents, evaluation: Evaluation | None) -> dict[str, Dra
     return found
 
 
-def draw_all(drawings: Mapping[str, Drawing]) -> dict[str, Pictures]:
-    """Draw figures in every style and width."""
-    drawn: dict[str, Pictures] = {name: {} for name in drawings}
-    for style in STYLES:
-        with styled(style) as colours:
+def draw_all(drawings: Mapping[str, Drawing], style: str = "light") -> dict[str, Drawn]:
+    """Draw figures for a page that is read in every style and width, and as PNG files in one."""
+    files: dict[str, bytes] = {}
+    shown: dict[str, dict[str, str]] = {name: {} for name in drawings}
+    for each in STYLES:
+        with styled(each) as colours:
             for name, drawing in tqdm(
-                drawings.items(), f"drawing, {style}", leave=False, disable=None
+                drawings.items(), f"drawing, {each}", leave=False, disable=None
             ):
-                drawn[name][style] = png(drawing.draw(colours, False))
-                if drawing.has_narrow:
-                    drawn[name][f"{style}_narrow"] = png(drawing.draw(colours, True))
-    return drawn
+                if each == style or not drawing.is_vector:
+                    content = png(drawing.draw(colours, False))
+                if each == style:
+                    files[name] = content
+                if not drawing.is_vector:
+                    shown[name][each] = embedded(content)
+                    if drawing.has_narrow:
+                        shown[name][f"{each}_narrow"] = embedded(png(drawing.draw(colours, True)))
+                elif each == "light":  # serves every style
+                    shown[name]["svg"] = svg(drawing.draw(colours, False), colours, name)
+                    if drawing.has_narrow:
+                        narrow = drawing.draw(colours, True)
+                        shown[name]["svg_narrow"] = svg(narrow, colours, f"{name}-narrow")
+    return {name: Drawn(files[name], shown[name]) for name in drawings}
 
 
-def render(contents: Contents, evaluation: Evaluation | None, drawn: Mapping[str, Pictures]) -> str:
+def render(contents: Contents, evaluation: Evaluation | None, drawn: Mapping[str, Drawn]) -> str:
     """Return the page."""
     rows, checkpoint = contents.rows, contents.checkpoint
     names = checkpoint.class_names if checkpoint else []
@@ -137,8 +171,11 @@ def render(contents: Contents, evaluation: Evaluation | None, drawn: Mapping[str
         listed=LISTED,
         missing=contents.missing,
         odd=contents.odd,
+        repeat=shlex.join(
+            ["python", "-m", "mnist_lit", "fit", "--config", str(contents.run.config)]
+        ),
         config=yaml.safe_dump(contents.run.read_config(), sort_keys=False, allow_unicode=True),
-        figures={name: embedded(pictures) for name, pictures in drawn.items()},
+        figures={name: figure.shown for name, figure in drawn.items()},
     )
 
 
@@ -171,9 +208,6 @@ def write_page(path: Path, page: str) -> None:
         file.write(page.encode(errors="backslashreplace"))
 
 
-def embedded(pictures: Pictures) -> dict[str, str]:
-    """Return PNG files as addresses that hold them."""
-    return {
-        name: f"data:image/png;base64,{base64.b64encode(content).decode()}"
-        for name, content in pictures.items()
-    }
+def embedded(content: bytes) -> str:
+    """Return a PNG file as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,8 @@ def styled(name: str) -> Iterator[Colours]:
         "legend.frameon": False,
         "font.size": 11,
         "text.parse_math": False,  # names may hold $
+        "svg.fonttype": "none",  # text stays text
+        "svg.hashsalt": "mnist-lit",  # the same figure is the same file
     }
     with matplotlib.rc_context(values):
         yield colours
@@ -42,3 +45,20 @@ def png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
     return content.getvalue()
+
+
+def svg(figure: Figure, colours: Colours, name: str) -> str:
+    """Return a figure as an SVG element that takes its colours from the page around it.
+
+    Args:
+        figure: A figure of lines and text, drawn in `colours`.
+        colours: The style's; each becomes the CSS variable of its name.
+        name: What sets the element's ids apart from those of others on the page.
+    """
+    content = io.StringIO()
+    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    text = content.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    for variable, colour in colours._asdict().items():
+        text = text.replace(colour, f"var(--{variable})")
+    return re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{name}-", text)

@@ -1,7 +1,10 @@
 """The end of a fit: the best and the last checkpoint, each tested once, and the summary."""
 
+import contextlib
 import importlib.metadata
+import os
 import platform
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,8 +66,9 @@ def summarise(
     tested: Mapping[str, Tested],
     *,
     seed: int,
+    command: str,
 ) -> dict[str, Any]:
-    """Write `summary.json` and return its content."""
+    """Write `summary.json` and return its content; `command` is what finished the run."""
     best, last = tested.get("best"), tested["last"]
     sizes = {f"n_{name}": len(data.splits.get(name, ())) for name in ("train", "val")}
     content = {
@@ -79,6 +83,8 @@ def summarise(
         "best": best.metrics if best else None,
         "seconds": round(sum(row["seconds"] for row in recorder.rows), 3),
         "device": str(trainer.strategy.root_device),
+        "machine": machine(),
+        "command": command,
         "seed": seed,
         "versions": versions(),
         # Of the user's own data alone: what must be known to read the metrics.
@@ -86,6 +92,15 @@ def summarise(
     }
     summary.write(recorder.run, content)
     return content
+
+
+def machine() -> str:
+    """Return the processor, its cores and the system in words."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # Linux alone has the file
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        name = found[1] if found else name
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def versions() -> dict[str, str]:

@@ -283,12 +283,12 @@ def load_checkpoint(path: str | Path) -> MNISTModule:
     """Return the module that `path` describes, with its weights, ready to evaluate on the CPU.
 
     Raises:
-        InputError: The file isn't a whole checkpoint, or is one of another network.
+        InputError: The file isn't a whole checkpoint, or doesn't fit this version.
     """
     checkpoint = checkpoints.read(path)
     try:
-        module = MNISTModule(**checkpoint.hyper_parameters)
+        module = MNISTModule(**checkpoint.hyper_parameters | {"large": checkpoint.is_large})
         module.network.load_state_dict(checkpoint.weights)
     except Exception as error:  # malformed values can make this raise anything
-        raise checkpoints.another_network(path, error) from error
+        raise checkpoints.does_not_fit(path, error) from error
     return module.eval()

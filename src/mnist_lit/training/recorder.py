@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.network.network import Network, shape_text
 from mnist_lit.runs import finding, metrics
 from mnist_lit.runs import run as runs
 from mnist_lit.training.module import MNISTModule
@@ -102,6 +103,8 @@ class Recorder(Checkpoint):
         # SummaryWriter.add_hparams would put them into a sub-run of its own.
         for summary in hparams_summaries(values, names):
             self._writers[""]._get_file_writer().add_summary(summary)
+        assert isinstance(pl_module, MNISTModule)
+        self._writers[""].add_text("network", _layer_table(pl_module.network))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
@@ -116,9 +119,8 @@ class Recorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, MNISTModule)
-        if stopped_within_epoch(trainer) and self.rows:
-            # Not a finished epoch: only from whole ones does a resumed run reach the same result.
-            whole = self.rows[-1]["epoch"]
+        if is_dropped(trainer):
+            whole = trainer.current_epoch
             log.info(
                 f"stopped within epoch {whole + 1} (max_steps or max_time): epoch {whole} is kept"
             )
@@ -143,7 +145,9 @@ class Recorder(Checkpoint):
             for quantity in ("loss", "accuracy"):
                 if (value := row[f"{part}_{quantity}"]) is not None:
                     self._writers[part].add_scalar(quantity, value, row["epoch"])
-            self._writers[part].flush()
+        self._writers[""].add_scalar("lr", row["lr"], row["epoch"])
+        for writer in self._writers.values():
+            writer.flush()
 
     def show(self, pictures: Mapping[str, bytes]) -> None:
         """Put PNG files into TensorBoard, as they are: drawn once."""
@@ -174,6 +178,16 @@ class Recorder(Checkpoint):
             self.run.remove()
 
 
+def _layer_table(network: Network) -> str:
+    """Return the network's layers as a table in Markdown, which TensorBoard shows."""
+    rows = [("layer", "kind", "output", "parameters"), ("---", "---", "---", "---:")]
+    rows += [
+        (layer.name, layer.kind, shape_text(layer.shape), f"{layer.parameters:,}")
+        for layer in network.layers
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def _line(row: Mapping[str, Any], epochs: int | None) -> str:
     width = len(str(epochs))
     values = "  ".join(
@@ -184,6 +198,11 @@ def _line(row: Mapping[str, Any], epochs: int | None) -> str:
     return f"epoch {row['epoch']:>{width}}/{epochs}  {values}  {row['seconds']:.1f} s"
 
 
-def stopped_within_epoch(trainer: pl.Trainer) -> bool:
-    """Tell whether the epoch was cut short, by `max_steps` or `max_time`."""
-    return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+def is_dropped(trainer: pl.Trainer) -> bool:
+    """Return whether the epoch leaves no records, because `max_steps` or `max_time` cut it short.
+
+    Only from whole epochs does a resumed run reach the same result. A first epoch is kept all the
+    same, so that there is something to test; resuming from it is refused.
+    """
+    cut_short = not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    return cut_short and trainer.current_epoch > 0

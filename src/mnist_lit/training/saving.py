@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.training.recorder import Recorder, stopped_within_epoch
+from mnist_lit.training.recorder import Recorder, is_dropped
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -46,9 +46,7 @@ class RunCheckpoint(ModelCheckpoint):
             self.best_k_models = {self.best_model_path: self.best_model_score}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # A first epoch that was cut short is saved, so that there is something to test; resuming
-        # from it is refused.
-        if stopped_within_epoch(trainer) and trainer.current_epoch:
+        if is_dropped(trainer):
             return
         if self.monitor is None or self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)

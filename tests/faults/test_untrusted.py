@@ -1,4 +1,4 @@
-"""Files from strangers: nothing in them runs, time and memory stay bounded, the error is a line."""
+"""Untrusted files: nothing in them runs, time and memory stay bounded, the error is a line."""
 
 import io
 import resource
