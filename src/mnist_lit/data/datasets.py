@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mnist_lit.data import sample
-from mnist_lit.data.arrays import Arrays
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_lit.data import arrays, sample, table
 from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.file import SUFFIXES, Options, is_file_of_images, name_of
 from mnist_lit.data.folder import Folder
 from mnist_lit.data.own import Own
 from mnist_lit.data.published import Published
 from mnist_lit.data.splits import Splits
-from mnist_lit.data.table import Table
 from mnist_lit.errors import Argument, InputError, printable
 from mnist_lit.pictures.constants import LARGEST_SIDE, PUBLISHED_SIDE, SMALLEST_SIDE
 
@@ -98,7 +99,7 @@ def find(
         side = PUBLISHED_SIDE if image_size is None else image_size
         found: Own = Folder(path, data_dir, preprocessing, strict=strict, image_size=side)
     else:
-        kind = Arrays if path.suffix.casefold() == ".npz" else Table
+        kind = arrays.Arrays if path.suffix.casefold() == ".npz" else table.Table
         options = Options(value_range, transposed)
         found = kind(path, data_dir, preprocessing, image_size=image_size, options=options)
     if found.name in (*CATALOGUE, sample.NAME):
@@ -107,12 +108,30 @@ def find(
     return found
 
 
+def unlabelled(
+    path: Path, value_range: Sequence[float] | None = None, transposed: bool | None = None
+) -> NDArray[np.uint8]:
+    """Return the images in an array file or table, N×H×W; labels, if there are any, are left out.
+
+    Raises:
+        InputError: It isn't there, is damaged or holds anything else.
+    """
+    if not path.is_file():
+        raise InputError(path, "is not there", "give the path of an array file or table")
+    _check_value_range(value_range)
+    options = Options(value_range, transposed)
+    if path.suffix.casefold() == ".npz":
+        return arrays.unlabelled(path, options)
+    return table.read(path, options).images
+
+
 def _refuse(dataset: str, what: str, **arguments: Any) -> None:
     """Refuse arguments that say nothing of a data set."""
     for name, value in arguments.items():
         if value is not None:
+            shown = str(value) if isinstance(value, list) else value
             raise InputError(
-                Argument(name, value), f"cannot be given with {dataset}, {what}", "leave it out"
+                Argument(name, shown), f"cannot be given with {dataset}, {what}", "leave it out"
             )
 
 

@@ -137,7 +137,8 @@ def read(path: Path, options: Options) -> Rows:
     images = pixels.reshape(n, layout.side, layout.side)
     if _is_transposed(path, options):
         images = np.ascontiguousarray(images.swapaxes(1, 2))
-    log.info(printable(f"{n:,} rows of {path.name} read in {time.monotonic() - start:.0f} s"))
+    if (seconds := time.monotonic() - start) >= 1:  # a log has no bar
+        log.info(printable(f"{n:,} rows of {path.name} read in {seconds:.0f} s"))
     return Rows(images, grey.white, labels, layout.first)
 
 
