@@ -1,6 +1,7 @@
 """Tables with an image in each row."""
 
 import gzip
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -223,7 +224,9 @@ def changed(row: int, place: int, cell: Any) -> list[list[Any]]:
         ([row[:-2] for row in rows()], "has 783 columns, of which 783 could be pixels (it begins"),
         ([[*HEADER, "class"], *([*r, 1] for r in rows())], "has the columns label and class"),
         ([[row[0], *row] for row in rows()], "has 786 columns"),
-        ([[1, *row[1:]] for row in rows()], "has 1 class, not 2"),
+        ([[1, *row[1:]] for row in rows()], "has 1 class, not 2 or more: all labels are 1"),
+        ([[7, *row[1:]] for row in rows()], "has 1 class, not 2 or more: all labels are 7"),
+        ([["a", *row[1:]] for row in rows()], "has 1 class, not 2"),
         ([[row[0] - 1, *row[1:]] for row in rows()], "has labels in mine.csv, from -1"),
         ([[40_000 * row[0], *row[1:]] for row in rows()], "labels in mine.csv, from 0 to 80000"),
         ([[row[0] / 2, *row[1:]] for row in rows()], "in mine.csv, not all of them whole"),
@@ -318,3 +321,22 @@ def test_a_run(command: Command) -> None:
     assert command("samples", "--data.dataset", "train.csv", "--output", "s.png").code == 0
     write([HEADER, *rows()[:30]], Path("train.csv"))
     assert "train has changed since" in command("test").err
+
+
+@pytest.mark.slow
+def test_a_million_rows_of_one_class() -> None:
+    row = "3," + ",".join(["7"] * 64) + "\n"
+    with MINE.open("w") as file:
+        for _ in range(100):
+            file.write(row * 10_000)
+    assert "all labels are 3" in str(refused().problem)
+
+
+@pytest.mark.slow
+def test_a_line_of_two_gigabytes() -> None:
+    with MINE.open("wb") as file:
+        file.write(b"0," * 1000)
+        file.truncate(2_000_000_000)  # zero bytes that take no room on disk
+    start = time.monotonic()
+    assert str(refused().problem).startswith("has a line of more than 4 MB")
+    assert time.monotonic() - start < 5

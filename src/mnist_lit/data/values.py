@@ -188,6 +188,8 @@ def classes(labels: NDArray[Any], names: Sequence[str] | None = None) -> Classes
         rank[order] = np.arange(len(found))
         return _checked(rank[places], [words[i] for i in order])
     low, high = int(labels.min()), int(labels.max())
+    if low == high:
+        raise Wrong(f"1 class, not 2 or more: all labels are {low}", "add images of another")
     first = 1 if low == 1 and (names is None or len(names) == high) else 0
     if names is None:
         names = [str(n) for n in range(first, high + 1)]
