@@ -15,23 +15,11 @@ from mnist_lit.pictures import preprocessing as pictures
 from mnist_lit.prediction import predict
 
 TRAIN, TEST = small_data.digits(60, 10), small_data.digits(20, 10, skip=60)
-PIXELS = [f"pixel{i}" for i in range(784)]
-
-
-def write_tables() -> None:
-    """Write the two files of Kaggle's digit recogniser, small."""
-    for name, (images, labels) in (("train", TRAIN), ("test", TEST)):
-        with_labels = name == "train"
-        lines = [",".join([*(["label"] if with_labels else []), *PIXELS])]
-        for image, label in zip(images, labels, strict=True):
-            cells = [*([label] if with_labels else []), *image.reshape(-1)]
-            lines.append(",".join(map(str, cells)))
-        Path(f"{name}.csv").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture
 def tables() -> None:
-    write_tables()
+    small_data.write_kaggle(TRAIN, TEST)
 
 
 @pytest.mark.usefixtures("tables")

@@ -54,6 +54,19 @@ def _parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--test-image", type=int, metavar="N", help="the test set's image N, from 0"
     )
+    _add_data(parser)
+    given = parser.parse_args(args)
+    if bool(given.pictures) == (given.test_image is not None):
+        parser.error("give pictures, or --test-image N")
+    if given.submission and not (
+        len(given.pictures) == 1 and prediction.is_table(given.pictures[0])
+    ):
+        parser.error("--submission needs one table of images, .csv or .npz")
+    return given
+
+
+def _add_data(parser: ArgumentParser) -> None:
+    """Add what names the test set and says how tables are read."""
     parser.add_argument(
         "--data.dataset",
         dest="dataset",
@@ -79,14 +92,6 @@ def _parse(args: list[str]) -> argparse.Namespace:
         choices=("true", "false"),
         help="whether the rows of a table's images are columns (default: as in training)",
     )
-    given = parser.parse_args(args)
-    if bool(given.pictures) == (given.test_image is not None):
-        parser.error("give pictures, or --test-image N")
-    if given.submission and not (
-        len(given.pictures) == 1 and prediction.is_table(given.pictures[0])
-    ):
-        parser.error("--submission needs one table of images, .csv or .npz")
-    return given
 
 
 def _value_range(text: str) -> list[float]:
