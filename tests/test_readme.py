@@ -16,8 +16,12 @@ from helpers import REPOSITORY, SHORT, Command
 from mnist_lit.data import sample
 from mnist_lit.data.catalogue import CATALOGUE
 
+DOCS = REPOSITORY / "docs"
 TEXT = (REPOSITORY / "README.md").read_text("utf-8")
 DATASETS = (REPOSITORY / "docs" / "datasets.md").read_text("utf-8")
+EXTENDING = (REPOSITORY / "docs" / "extending.md").read_text("utf-8")
+TEACHING = (REPOSITORY / "docs" / "teaching.md").read_text("utf-8")
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *DOCS.glob("*.md")]
 
 
 def shell(text: str) -> list[str]:
@@ -26,21 +30,44 @@ def shell(text: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-# Indented lines are the two commands of the first screen.
-LINES = re.findall(r"^    (make .*)$", TEXT, re.M) + shell(TEXT)
+LINES = shell(TEXT)
 # These tests run in an installation made in the same way.
 INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "python -m pip install")
 
 
-def test_first_two_commands() -> None:
-    assert LINES[:2] == ["make fit", "make test"]
+def test_first_screen() -> None:
+    """From a fresh clone to a trained network, in the first block of commands."""
+    first = shell(TEXT[: TEXT.index("## Install")])
+    assert [line.split()[0] for line in first] == ["python3", ".", "python", "python"]
+    assert len(TEXT.splitlines()) <= 250
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("make ")])
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links(path: Path) -> None:
+    """Every link leads to a file of the repository, or to a heading that is in it."""
+    text = path.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)|srcset=\"([^\"]+)\"", text):
+        address = "".join(target)
+        if re.match(r"https?://", address):
+            continue
+        name, _, heading = address.partition("#")
+        file = path.parent / name if name else path
+        assert file.exists(), address
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.M)
+            assert heading in {anchor(found) for found in headings}, address
+
+
+def anchor(heading: str) -> str:
+    """Return the name that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"`(make [a-z-]+)`", TEXT))))
 def test_make_target(line: str) -> None:
-    _, target, *variables = shlex.split(line)
+    target = line.removeprefix("make ")
     answer = subprocess.run(
-        ["make", "--dry-run", target, *variables],
+        ["make", "--dry-run", target],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -48,8 +75,6 @@ def test_make_target(line: str) -> None:
     )
     wanted = {"fit": "-m mnist_lit fit", "test": "-m pytest"}[target]
     assert wanted in answer.stdout
-    for variable in variables:
-        assert variable.removeprefix("ARGS=") in answer.stdout
 
 
 def test_commands(command: Command) -> None:
@@ -62,7 +87,7 @@ def test_commands(command: Command) -> None:
     Path("my.yaml").write_text(network)
     ran = 0
     for line in LINES:
-        if line.startswith(("make ", *INSTALLING)):
+        if line.startswith(INSTALLING):
             continue
         program, *args = shlex.split(line)
         if program == "tensorboard":
@@ -83,15 +108,11 @@ def test_commands(command: Command) -> None:
             if (data_dir := os.environ.get("MNIST_LIT_TEST_DATA")) is None:
                 continue
             options += ["--data.data_dir", data_dir]
-        if name == "samples":
-            options += ["--data.source", "sample"]
-        if name == "doctor":
-            options += ["--data.source", "sample"]
         answer = command(name, *options)
         assert (answer.code, answer.err) == (0, ""), line
         assert "no report was drawn" not in answer.out, line
         ran += 1
-    assert ran >= 20
+    assert ran >= 15
 
     # Each by itself, in a process that has none of the tests' own settings.
     environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
@@ -135,3 +156,35 @@ def test_faults_are_tested() -> None:
         if not path.is_file() or (name and f"def {name}(" not in path.read_text("utf-8")):
             missing.append(f"{file}::{name}" if name else file)
     assert not missing, "docs/faults.md names tests that aren't there:\n" + "\n".join(missing)
+
+
+def test_commands_of_extending(command: Command) -> None:
+    shutil.copytree(REPOSITORY / "configs", "configs")
+    loop, compare = shell(EXTENDING)
+    found = re.fullmatch(r"for seed in ([\d ]+); do python -m mnist_lit (.*); done", loop)
+    assert found
+    for seed in found[1].split():
+        args = shlex.split(found[2].replace("$seed", seed))
+        assert command(*args, *SHORT, "--trainer.max_epochs", 1).code == 0
+    answer = command(*shlex.split(compare)[3:])
+    assert answer.code == 0 and "3 runs differ in the seed alone: test accuracy" in answer.out
+    (code,) = re.findall(r"```python\n(.*?)```", EXTENDING, re.S)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.search(r"accuracy 0\.9\d+\nF1 0\.9\d+\n", done.stdout)
+
+
+@pytest.mark.slow
+def test_commands_of_teaching(command: Command) -> None:
+    shutil.copytree(REPOSITORY / "configs", "configs")
+    small_data.write_folder(Path("signs"), small_data.digits(100, 5), ["a", "b", "c", "d", "e"])
+    networks = re.findall(r"```yaml\n(.*?)```", TEACHING, re.S)
+    for name, content in zip(("flat", "dense", "conv"), networks, strict=True):
+        Path(f"{name}.yaml").write_text(content)
+    for line in shell(TEACHING):
+        _, _, _, name, *options = shlex.split(line)
+        if name == "fit":
+            options += [*SHORT[2:], "--trainer.max_epochs", "1"]
+        if "signs" not in options and name in ("fit", "samples"):
+            options += ["--data.source", "sample"]
+        answer = command(name, *options)
+        assert answer.code == 0, answer.err
