@@ -129,9 +129,8 @@ def _refuse(dataset: str, what: str, **arguments: Any) -> None:
     """Refuse arguments that say nothing of a data set."""
     for name, value in arguments.items():
         if value is not None:
-            shown = str(value) if isinstance(value, list) else value
             raise InputError(
-                Argument(name, shown), f"cannot be given with {dataset}, {what}", "leave it out"
+                Argument(name, value), f"cannot be given with {dataset}, {what}", "leave it out"
             )
 
 
@@ -151,7 +150,7 @@ def _check_value_range(value_range: Sequence[float] | None) -> None:
         return
     if len(value_range) != 2 or not -math.inf < value_range[0] < value_range[1] < math.inf:
         raise InputError(
-            Argument("value_range", str(list(value_range))),
+            Argument("value_range", list(value_range)),
             "is no range",
             "give the values of black and white, the lower one first: [LOW, HIGH]",
         )
