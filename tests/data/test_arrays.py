@@ -337,6 +337,9 @@ def test_wrong_files(monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez("mine.npz", y_train=TRAIN[1], photos=TRAIN[0])
     found = "has no array of images by its name, but y_train (40,), photos (40, 28, 28)"
     assert problem_and_remedy()[0] == found
+    np.savez("mine.npz", x_test=TEST[0], y_test=TEST[1], class_names=np.array(list("abc")))
+    found = "has no training images, only x_test, y_test, class_names"
+    assert problem_and_remedy()[0] == found
     np.savez("mine.npz", x_train=TRAIN[0], y_train=TRAIN[1], train_images=TRAIN[0])
     assert problem_and_remedy()[0] == "has both x_train and train_images"
     small_data.write_npz(Path("mine.npz"), TRAIN, TEST)

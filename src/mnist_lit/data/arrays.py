@@ -45,11 +45,20 @@ class Arrays(File):
     def _parse(self) -> tuple[Mapping[str, Part], Sequence[str] | None]:
         with _opened(self.path) as archive:
             found = _named(self.path, archive)
-            parts = {}
-            for part in sorted({part for _, part in found}, key=("train", "val", "test").index):
-                if part and part != "names":
-                    both = (found.get(("images", part)), found.get(("labels", part)))
-                    parts[part] = self._part(archive, part, *both)
+            held = {part for kind, part in found if kind != "names"}
+            if "train" not in held:
+                raise InputError(
+                    self.path,
+                    f"has no training images, only {listed(list(archive))}",
+                    f"name its arrays {NEAREST}",
+                )
+            parts: dict[str, Part] = {
+                part: self._part(
+                    archive, part, found.get(("images", part)), found.get(("labels", part))
+                )
+                for part in ("train", "val", "test")
+                if part in held
+            }
             names = found.get(("names", "train"))
             return parts, None if names is None else [str(name) for name in archive[names]]
 
