@@ -55,6 +55,13 @@ NO_REPORT = types.SimpleNamespace(write=lambda *args, **options: {})
 
 
 @pytest.fixture(autouse=True)
+def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the data sets that other programs keep on this machine."""
+    monkeypatch.setattr("mnist_lit.data.places.DEBIAN", tmp_path / "no-datasets")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path.parent / "no-keras"))
+
+
+@pytest.fixture(autouse=True)
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """In tests marked `undrawn`, leave out the drawing at the end of `fit`, which takes 2 s."""
     if "undrawn" in request.keywords:

@@ -91,6 +91,21 @@ def write_npz(path: Path, train: Part, test: Part, **others: NDArray[np.generic]
     np.savez(path, **arrays)
 
 
+def write_kaggle(train: Part, test: Part) -> None:
+    """Write `train.csv` and, without labels, `test.csv`, as Kaggle's digit recogniser has them."""
+    pixels = [f"pixel{i}" for i in range(784)]
+    for name, header, (images, labels) in (
+        ("train", ["label", *pixels], train),
+        ("test", pixels, test),
+    ):
+        rows: list[list[Any]] = images.reshape(len(images), -1).tolist()
+        if name == "train":
+            rows = [[label, *row] for label, row in zip(labels.tolist(), rows, strict=True)]
+        table: list[list[Any]] = [header, *rows]
+        lines = [",".join(map(str, cells)) + "\n" for cells in table]
+        Path(f"{name}.csv").write_text("".join(lines))
+
+
 def drawn(image: NDArray[np.uint8], rng: np.random.Generator, scale: int = 5) -> Image.Image:
     """Dark ink on a white page, enlarged, with margins of up to 100 pixels."""
     large = Image.fromarray(255 - image).resize((28 * scale,) * 2, Image.Resampling.BICUBIC)

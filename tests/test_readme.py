@@ -82,6 +82,7 @@ def test_commands(command: Command) -> None:
     images, _ = sample.load()["test"]
     Image.fromarray(255 - images[0, 0].numpy()).resize((280, 280)).save("photo.jpg")
     small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
+    small_data.write_kaggle(small_data.digits(100, 10), small_data.digits(20, 10, skip=100))
     (network,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
     Path("my.yaml").write_text(network)
     ran = 0
@@ -127,16 +128,18 @@ def test_commands_of_datasets(command: Command, monkeypatch: pytest.MonkeyPatch)
     train, test = small_data.digits(100, 10), small_data.digits(50, 10, skip=100)
     small_data.write_idx(CATALOGUE["fashion"], Path("data"), train, test)
     small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
+    small_data.write_kaggle(train, test)
     given = dict(zip(("x_train", "y_train", "x_test", "y_test"), (*train, *test), strict=True))
     for code in re.findall(r"```python\n(.*?)```", DATASETS, re.S):
         exec(code, given)  # it saves shapes.npz
     lines = shell(DATASETS)
     for line in lines:
         program, *args = shlex.split(line)
-        assert (program, args[:3]) == ("python", ["-m", "mnist_lit", "fit"]), line
-        answer = command(*args[2:], *SHORT[2:], "--trainer.max_epochs", "1")
+        assert (program, args[:2]) == ("python", ["-m", "mnist_lit"]), line
+        short = (*SHORT[2:], "--trainer.max_epochs", "1") if args[2] == "fit" else ()
+        answer = command(*args[2:], *short)
         assert (answer.code, answer.err) == (0, ""), line
-    assert len(lines) == 3
+    assert len(lines) == 5
 
 
 @pytest.mark.parametrize("text, folder", [(TEXT, "."), (DATASETS, "docs")], ids=["readme", "data"])

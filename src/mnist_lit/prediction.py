@@ -14,7 +14,7 @@ from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.inference import UNSURE, probabilities
 from mnist_lit.pictures import preprocessing as pictures
-from mnist_lit.pictures.decoding import SUFFIXES
+from mnist_lit.pictures.decoding import KINDS, SUFFIXES
 from mnist_lit.pictures.preprocessing import Picture
 
 BATCH = 256  # pictures that are held in memory at once
@@ -43,7 +43,7 @@ def predict(
     large.
 
     Args:
-        paths: PNG, JPEG, BMP, WebP or TIFF files, or one.
+        paths: Picture files, or array files or tables with an image in each row; or one.
         checkpoint: A file that `fit`, `import_keras` or `export_checkpoint` (as safetensors) wrote.
             By default the weights that come with the package.
         broken: Called with the error of each file that cannot be read; by default it is raised.
@@ -61,10 +61,18 @@ def read_pictures(
     paths: Iterable[str | Path],
     checkpoint: Checkpoint,
     broken: Callable[[InputError], None] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[str, Picture]]:
-    """Yield the name of each file and its picture, as the checkpoint's network takes it."""
+    """Yield the name of each file and its picture, as the checkpoint's network takes it.
+
+    Of an array file or table there is a picture for each row. `data` says how its numbers are to be
+    read, as arguments of `MNISTDataModule`; by default as those that the network was trained on.
+    """
     for path in paths:
         try:
+            if is_table(path):
+                yield from _rows(Path(path), checkpoint, data or {})
+                continue
             picture = pictures.read(path, checkpoint.preprocessing, checkpoint.image_size)
         except InputError as error:
             if broken is None:
@@ -72,6 +80,27 @@ def read_pictures(
             broken(error)
         else:
             yield str(path), picture
+
+
+def is_table(path: str | Path) -> bool:
+    """Tell whether a file is an array file or a table, with many images."""
+    return str(path).casefold().endswith((".npz", ".csv", ".csv.gz"))
+
+
+def _rows(
+    path: Path, checkpoint: Checkpoint, data: Mapping[str, Any]
+) -> Iterator[tuple[str, Picture]]:
+    from mnist_lit.data import datasets  # needed for few files
+
+    recorded = {**checkpoint.config.get("data", {}), **data}
+    options = {name: recorded.get(name) for name in ("value_range", "transposed")}
+    side = checkpoint.image_size
+    for row, image in enumerate(datasets.unlabelled(path, **options), 1):
+        if image.shape == (side, side):  # as in training
+            picture = Picture(image, "")
+        else:
+            picture = pictures.prepare(image.astype(np.float32), checkpoint.preprocessing, side)
+        yield f"{path} row {row}", picture
 
 
 def answers(
@@ -113,7 +142,7 @@ def expand(paths: Sequence[str]) -> list[str]:
             found = [name]
         if not found:
             problem = "holds no picture" if path.is_dir() else "is not there and fits no file"
-            raise InputError(name, problem, "give PNG, JPEG, BMP, WebP or TIFF files")
+            raise InputError(name, problem, f"give {KINDS} files")
         files += found
     return files
 

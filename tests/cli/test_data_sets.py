@@ -197,10 +197,10 @@ def test_samples_and_doctor(command: Command, shapes: Path) -> None:
     answer = command("doctor", "--data.dataset", shapes)
     assert answer.code == 0 and "24 of □, 24 of △, 24 of ○" in answer.out
     Path("shapes/train/○/broken.jpg").write_bytes(b"x")
-    Path("shapes/train/○/moving.gif").write_bytes(b"GIF89a")
+    Path("shapes/train/○/moving.webp").write_bytes(b"GIF89a")
     answer = command("doctor", "--data.dataset", shapes)
     assert answer.code == 1
-    for name in ("broken.jpg", "moving.gif"):
+    for name in ("broken.jpg", "moving.webp"):
         assert f"shapes/train/○/{name} is not a whole PNG" in answer.out
 
 

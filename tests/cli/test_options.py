@@ -21,6 +21,7 @@ from mnist_lit.errors import Argument, InputError
         ("dataset", "it's", "--data.dataset 'it'\"'\"'s'"),
         ("strict", True, "--data.strict true"),
         ("formats", ["h5", "onnx"], "--format h5 onnx"),
+        ("value_range", [-1, 1], "--data.value_range '[-1, 1]'"),
         ("input_range", (0, 255), "--input_range 0 255"),
         ("name", "", "--name ''"),
         ("model.network", None, "--model.network"),

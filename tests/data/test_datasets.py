@@ -8,7 +8,7 @@ import pytest
 
 import small_data
 from helpers import parts
-from mnist_lit.data import datasets, sample
+from mnist_lit.data import datasets, sample, table
 from mnist_lit.data.arrays import Arrays
 from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.folder import Folder
@@ -204,3 +204,24 @@ def test_changed_data(folder: Path) -> None:
     ):
         trained: Any = Trained(name, fingerprint=fingerprint)
         assert datasets.has_changed(found, trained) is changed
+
+
+@pytest.mark.parametrize("value", [[1, 0], [0], [0, 1, 2], [0, float("inf")]])
+def test_no_range_of_values(value: list[float]) -> None:
+    write_npz("mine.npz")
+    assert refused("mine.npz", value_range=value).subject == Argument("value_range", value)
+
+
+@pytest.mark.parametrize("options", [{"value_range": [0, 255]}, {"transposed": True}])
+@pytest.mark.parametrize("name", ["mine", "mnist"])
+def test_numbers_are_read_in_files_alone(folder: Path, name: str, options: dict[str, Any]) -> None:
+    assert refused(name, **options).subject == Argument(*next(iter(options.items())))
+
+
+def test_kinds_of_files() -> None:
+    small_data.write_kaggle(small_data.digits(20, 2), small_data.digits(20, 2))
+    found = datasets.find("train.csv")
+    assert isinstance(found, table.Table) and found.name == "train"
+    Path("train.csv").rename("mnist.CSV")
+    assert datasets.find("mnist.CSV").name == "mnist-csv"
+    assert datasets.run_name("a/train.csv.gz") == "train"

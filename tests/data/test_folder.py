@@ -145,7 +145,7 @@ def test_unreadable_pictures_by_name() -> None:
     found = Folder(Path("mine"), "data")
     found.prepare()
     assert found.unreadable == {
-        "class 0/00000.png": "is not a whole PNG, JPEG, BMP, WebP or TIFF picture"
+        "class 0/00000.png": "is not a whole PNG, JPEG, BMP, WebP, TIFF, GIF, PGM or PPM picture"
     }
 
 
@@ -205,3 +205,69 @@ def test_fingerprint_changes_with_the_files() -> None:
     assert Folder(Path("mine"), "data", "mnist", image_size=64).fingerprint == before
     Path("mine/class 0/00000.png").unlink()
     assert Folder(Path("mine"), "data").fingerprint != before
+
+
+def test_train_alone() -> None:
+    """A fifth is set apart for test, as where folders are the classes."""
+    everything = small_data.digits(103, 3)
+    small_data.write_folder(Path("classes"), everything, NAMES)
+    small_data.write_folder(Path("mine/train"), everything, NAMES)
+    of_classes, of_train = loaded("classes", 0.25), loaded("mine", 0.25)
+    assert {part: rows(split) for part, split in of_train.items()} == {
+        part: rows(split) for part, split in of_classes.items()
+    }
+    val = small_data.digits(20, 3, skip=103)
+    small_data.write_folder(Path("mine/valid"), val, NAMES)
+    splits = loaded("mine", 0.25)
+    assert rows(splits["val"]) == written(val)
+    assert rows(splits["test"]) == rows(of_classes["test"])
+
+
+@pytest.mark.parametrize("suffix", ["gif", "pgm", "ppm"])
+def test_other_kinds_of_pictures(suffix: str) -> None:
+    images, labels = small_data.digits(20, 2)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = Path(f"mine/{label}/{i}.{suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(image)
+        if suffix == "gif":  # the first frame counts
+            other = Image.new("L", (28, 28), 200)
+            picture.save(path, save_all=True, append_images=[other], optimize=False)
+        else:
+            (picture.convert("RGB") if suffix == "ppm" else picture).save(path)
+    splits = loaded()
+    assert rows(splits["train"]) | rows(splits["test"]) == written((images, labels))
+
+
+def test_labels_in_a_file() -> None:
+    images, labels = small_data.digits(30, 2)
+    Path("mine").mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(f"mine/{i}.png")
+    lines = [f"{i}.png,{'ab'[label]}\n" for i, label in enumerate(labels)]
+    Path("mine/labels.csv").write_text("file,label\n" + "".join(lines))
+    found = Folder(Path("mine"), "data")
+    assert found.class_names == ["a", "b"]
+    splits = found.load(0)
+    assert rows(splits["train"]) | rows(splits["test"]) == written((images, labels))
+    lines[0] = "0.png,b\n"
+    Path("mine/labels.csv").write_text("file,label\n" + "".join(lines))
+    assert Folder(Path("mine"), "data").fingerprint != found.fingerprint
+
+
+@pytest.mark.parametrize("of_test", [["digit 0", "digit 1"], ["0", "digit 1"], ["x", "y"]])
+def test_classes_of_two_names(of_test: list[str]) -> None:
+    small_data.write_folder(Path("mine/train"), small_data.digits(20, 2), ["0", "1"])
+    small_data.write_folder(Path("mine/test"), small_data.digits(20, 2, skip=20), of_test)
+    with pytest.raises(InputError) as caught:
+        Folder(Path("mine"), "data")
+    assert "names its classes in two ways" in str(caught.value.problem)
+    assert repr(of_test[1]) in str(caught.value.problem) or of_test[0] in str(caught.value.problem)
+
+
+def test_a_class_without_training_pictures_is_only_odd() -> None:
+    small_data.write_folder(Path("mine/train"), small_data.digits(20, 2), ["a", "b"])
+    small_data.write_folder(Path("mine/test"), small_data.digits(21, 3, skip=20), ["a", "b", "c"])
+    found = Folder(Path("mine"), "data")
+    found.prepare()
+    assert "no training image of c" in found.odd

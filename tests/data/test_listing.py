@@ -88,8 +88,8 @@ def test_names_are_the_same_in_every_spelling() -> None:
         (["a.png"], "holds no pictures in folders", "into a folder of its name"),
         (["one/a.png"], "has 1 class, not 2", "into a folder of its name"),
         (["one/a.png", "two/a.txt"], "has 1 class, not 2", "into a folder of its name"),
-        (["train/one/a.png", "train/two/a.png"], "holds train but not", "add mine/test"),
-        (["train/one/a.png", "val/one/a.png"], "but not folders of both", "add mine/test"),
+        (["test/one/a.png", "test/two/a.png"], "holds test but no folder", "add mine/train"),
+        (["val/one/a.png", "test/one/a.png"], "but no folder of training", "add mine/train"),
     ],
 )
 def test_not_a_data_set(names: list[str], problem: str, remedy: str) -> None:
@@ -97,3 +97,67 @@ def test_not_a_data_set(names: list[str], problem: str, remedy: str) -> None:
         listing(*names)
     assert caught.value.subject == Path("mine")
     assert problem in str(caught.value.problem) and remedy in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("names", [["train"], ["training", "valid"], ["Train", "Validation"]])
+def test_no_test_pictures(names: list[str]) -> None:
+    found = listing(*(f"{part}/{name}/1.png" for part in names for name in "ab"))
+    assert [file.part for file in found.files] == [
+        "train" if "rain" in Path(file.name).parts[0] else "val" for file in found.files
+    ]
+    assert found.class_names == ["a", "b"]
+
+
+def test_train_may_be_a_class() -> None:
+    assert listing("train/1.png", "bus/2.png").class_names == ["bus", "train"]
+
+
+def labels_csv(text: str) -> Listing:
+    Path("mine").mkdir(exist_ok=True)
+    Path("mine/labels.csv").write_text(text)
+    return listing("1.png", "2.png", "more/3.png")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,label\n1.png,a\n2.png,b\nmore/3.png,a\n",
+        "1.png,a\n2.png,b\nmore/3.png,a\n",
+        "class;extra;Filename\na;x;1.png\nb;;2.png\na;;more/3.png\n",
+        "scan,letter\n1.png,a\n2.png,b\nmore/3.png,a\n",
+    ],
+)
+def test_classes_in_a_file(text: str) -> None:
+    found = labels_csv(text)
+    assert {file.name: found.class_names[file.label] for file in found.files} == {
+        "1.png": "a", "2.png": "b", "more/3.png": "a",
+    }  # fmt: skip
+    assert not found.strays and not found.empty
+
+
+def test_what_the_file_does_not_name_or_find() -> None:
+    found = labels_csv("file,label\n1.png,a\n4.png,b\n")
+    assert found.strays == ["2.png", "more/3.png"]
+    assert [file.state for file in found.files if file.name == "4.png"] == [("4.png", 0, 0)]
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("file,label\n1.png,a\n2.png,\n", "lacks a file or label in row 2"),
+        ("file,label\n1.png,a\n2.png\n", "lacks a file or label in row 2"),
+        ("file,label\n1.png,a\n1.png,b\n", "names 1.png twice"),
+        ("file,label\n1.png,a\n../2.png,b\n", "names ../2.png, which is elsewhere"),
+        ("file,label\n1.png,a\n/etc/2.png,b\n", "names /etc/2.png, which is elsewhere"),
+    ],
+)
+def test_wrong_labels(text: str, problem: str) -> None:
+    with pytest.raises(InputError) as caught:
+        labels_csv(text)
+    assert caught.value.subject == Path("mine/labels.csv") and caught.value.problem == problem
+
+
+def test_a_file_of_that_name_for_something_else() -> None:
+    Path("mine").mkdir()
+    Path("mine/labels.csv").write_text("number,meaning\n1,a\n2,b\n")
+    assert listing("a/1.png", "b/2.png").class_names == ["a", "b"]

@@ -137,7 +137,9 @@ def test_missing_and_foreign() -> None:
     assert problem("none.png") == "is not there"
     assert problem("folder.png") == "is a folder without pictures"
     assert problem("text.png") == problem("empty.png")
-    assert problem("text.png") == "is not a whole PNG, JPEG, BMP, WebP or TIFF picture"
+    assert (
+        problem("text.png") == "is not a whole PNG, JPEG, BMP, WebP, TIFF, GIF, PGM or PPM picture"
+    )
 
 
 def encoded(suffix: str) -> bytes:

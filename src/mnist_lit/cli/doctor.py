@@ -77,7 +77,9 @@ def _published(found: "Published") -> list[str]:
     print(printable(f"data       {found.raw}"))
     problems = found.problems()
     for name in found.publication.files:
-        print(f"  {name:<26}{problems.get(name, f'right, {found.checksum(name)}')}")
+        where = "" if found.place(name).parent == found.raw else f", in {found.place(name)}"
+        right = f"right, {found.checksum(name)}{where}"
+        print(printable(f"  {name:<26}{problems.get(name, right)}"))
     if not problems:
         return []
     is_mnist = found.name == "mnist"
@@ -91,7 +93,6 @@ def _published(found: "Published") -> list[str]:
 
 def _own(data: "MNISTDataModule") -> list[str]:
     """Print how many images of each class the user's own data set has, in each split."""
-    from mnist_lit.data.folder import Folder
     from mnist_lit.data.splits import listed
 
     data.prepare_data()
@@ -102,6 +103,4 @@ def _own(data: "MNISTDataModule") -> list[str]:
         counts = split.labels.bincount(minlength=len(names)).tolist()
         of_each = [f"{n:,} of {name}" for name, n in zip(names, counts, strict=True)]
         print(printable(f"  {part:<8}{len(split):>8,} images: {listed(of_each, 50)}"))
-    if not isinstance(found, Folder):
-        return []
     return [f"{found.path / name} {why}" for name, why in found.unreadable.items()]

@@ -15,8 +15,8 @@ from mnist_lit.errors import Argument, InputError, NotACheckpoint
 # Arguments by the group of options that they belong to.
 GROUPS = {
     "data": (
-        "dataset", "data_dir", "source", "preprocessing", "image_size", "strict", "val_split",
-        "batch_size", "rotation", "shift", "scale",
+        "dataset", "data_dir", "source", "preprocessing", "image_size", "value_range",
+        "transposed", "strict", "val_split", "batch_size", "rotation", "shift", "scale",
     ),
     "model": ("network", "dropout", "lr", "schedule", "warmup", "betas", "eps", "large"),
     "trainer": (
@@ -25,10 +25,8 @@ GROUPS = {
         "limit_train_batches", "limit_val_batches", "limit_test_batches",
     ),
 }  # fmt: skip
-OPTIONS = {name: f"--{group}.{name}" for group, names in GROUPS.items() for name in names} | {
-    "checkpoint": "--ckpt_path",
-    "formats": "--format",
-}
+GROUPED = {name: f"--{group}.{name}" for group, names in GROUPS.items() for name in names}
+OPTIONS = GROUPED | {"checkpoint": "--ckpt_path", "formats": "--format"}
 
 
 def spell(argument: Argument) -> str:
@@ -37,6 +35,8 @@ def spell(argument: Argument) -> str:
     value = argument.value
     if value is None:
         return option
+    if isinstance(value, list | tuple) and argument.name in GROUPED:
+        value = str(list(value))  # such an option is YAML
     values = value if isinstance(value, list | tuple) else [value]
     return " ".join([option, *(shlex.quote(_word(each)) for each in values)])
 

@@ -23,6 +23,7 @@ from mnist_lit.prediction import Prediction
 from mnist_lit.runs import finding
 
 SHOWN = 100  # pictures in the figure
+DATA = ("dataset", "data_dir", "value_range", "transposed")  # arguments of the data module
 
 
 def _parse(args: list[str]) -> argparse.Namespace:
@@ -30,11 +31,22 @@ def _parse(args: list[str]) -> argparse.Namespace:
         "predict",
         "Read characters in pictures: dark ink on light or light on dark, or photographs.",
     )
-    parser.add_argument("pictures", nargs="*", metavar="IMAGE", help="a file, folder or pattern")
+    parser.add_argument(
+        "pictures",
+        nargs="*",
+        metavar="IMAGE",
+        help="a file, folder or pattern; or a table of images, .csv or .npz",
+    )
     options.add_checkpoint(parser, or_pretrained=True)
     options.add_runs(parser)
     parser.add_argument(
         "--output", metavar="FILE", help="also write the table to this .csv or .json file"
+    )
+    parser.add_argument(
+        "--submission",
+        metavar="FILE",
+        help="write the answers for a table of images to this .csv file, as Kaggle's digit "
+        "recogniser competition wants them",
     )
     parser.add_argument(
         "--show", metavar="FILE", help="draw what the network saw into this .png file"
@@ -42,6 +54,19 @@ def _parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--test-image", type=int, metavar="N", help="the test set's image N, from 0"
     )
+    _add_data(parser)
+    given = parser.parse_args(args)
+    if bool(given.pictures) == (given.test_image is not None):
+        parser.error("give pictures, or --test-image N")
+    if given.submission and not (
+        len(given.pictures) == 1 and prediction.is_table(given.pictures[0])
+    ):
+        parser.error("--submission needs one table of images, .csv or .npz")
+    return given
+
+
+def _add_data(parser: ArgumentParser) -> None:
+    """Add what names the test set and says how tables are read."""
     parser.add_argument(
         "--data.dataset",
         dest="dataset",
@@ -54,10 +79,27 @@ def _parse(args: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="folder that holds MNIST/raw, for --test-image",
     )
-    given = parser.parse_args(args)
-    if bool(given.pictures) == (given.test_image is not None):
-        parser.error("give pictures, or --test-image N")
-    return given
+    parser.add_argument(
+        "--data.value_range",
+        dest="value_range",
+        type=_value_range,
+        metavar="[LOW, HIGH]",
+        help="the values of black and white in a table (default: as in training)",
+    )
+    parser.add_argument(
+        "--data.transposed",
+        dest="transposed",
+        choices=("true", "false"),
+        help="whether the rows of a table's images are columns (default: as in training)",
+    )
+
+
+def _value_range(text: str) -> list[float]:
+    try:
+        low, high = json.loads(text)
+        return [float(low), float(high)]
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not [LOW, HIGH]") from error
 
 
 def command(args: list[str]) -> int:
@@ -65,6 +107,7 @@ def command(args: list[str]) -> int:
     given = _parse(args)
     output = options.output_file(given.output, (".csv", ".json"))
     show = options.output_file(given.show, (".png",), "show")
+    submission = options.output_file(given.submission, (".csv",), "submission")
     path = finding.find_checkpoint(given.ckpt_path, Path(given.runs), or_pretrained=True)
     checkpoint = checkpoints.read(path)
     failures: list[InputError] = []
@@ -73,13 +116,14 @@ def command(args: list[str]) -> int:
         failures.append(error)
         console.show(f"error: {printable(error.line(options.spell))}", sys.stderr)
 
+    data = {name: getattr(given, name) for name in DATA if getattr(given, name) is not None}
+    if "transposed" in data:
+        data["transposed"] = data["transposed"] == "true"
     if given.test_image is None:
         files = prediction.expand(given.pictures)
-        seen = prediction.read_pictures(files, checkpoint, broken)
+        seen = prediction.read_pictures(files, checkpoint, broken, data)
     else:
-        data = {"dataset": given.dataset, "data_dir": given.data_dir}
         files = ["test image 00000"]
-        data = {name: value for name, value in data.items() if value is not None}
         seen = iter([prediction.test_image(given.test_image, checkpoint, data)])
     table: list[Prediction] = []
     shown: list[tuple[Prediction, Picture]] = []
@@ -87,13 +131,17 @@ def command(args: list[str]) -> int:
     for row, picture in prediction.answers(checkpoint, seen):
         if not table:
             _name(checkpoint)
-            print(line(Prediction._fields))
-        print(line([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]))
+            if not submission:  # of which there are tens of thousands of lines
+                print(line(Prediction._fields))
+        if not submission:
+            print(line([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]))
         table.append(row)
         if show and len(shown) < SHOWN:
             shown.append((row, picture))
     if output:
         _write(output, table)
+    if submission and not failures:
+        _submit(submission, table)
     if show and shown:
         _draw(show, shown, checkpoint.class_names)
     return 2 if failures else 0
@@ -108,7 +156,9 @@ def _name(checkpoint: Checkpoint) -> None:
 def _lines(files: Sequence[str], class_names: Sequence[str]) -> Callable[[Iterable[str]], str]:
     """Return the function that makes a line of the table from its cells."""
     space = shutil.get_terminal_size().columns - 50
-    of_file = min(max(len(printable(file)) for file in files), space)
+    row = len(" row 00000")
+    of_file = max(len(printable(file)) + row * prediction.is_table(file) for file in files)
+    of_file = min(of_file, space)
     of_class = max(len(printable(name)) for name in class_names)
     widths = (max(of_class, 5), 11, max(of_class, 9), 21)
 
@@ -130,6 +180,14 @@ def _write(path: Path, table: Sequence[Prediction]) -> None:
         text = lines.getvalue()
     with atomic_write(path) as file:
         file.write(text.encode(errors="surrogateescape"))
+
+
+def _submit(path: Path, table: Sequence[Prediction]) -> None:
+    """Write the answers in the layout of the competition's own sample submission."""
+    lines = ["ImageId,Label", *(f"{n},{row.label}" for n, row in enumerate(table, 1))]
+    with atomic_write(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())
+    print(printable(f"{len(table):,} answers: {path}"))
 
 
 def _draw(

@@ -1,121 +1,101 @@
-"""A `.npz` file in the layout of Keras's own data sets."""
+"""A `.npz` file of images and labels."""
 
-import logging
-import unicodedata
+import itertools
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from mnist_lit import class_names
-from mnist_lit.data.conversion import convert
-from mnist_lit.data.splits import Splits, findings, last
-from mnist_lit.errors import Argument, InputError, printable
-from mnist_lit.files import sha256
-from mnist_lit.pictures.constants import LARGEST_SIDE, SMALLEST_SIDE
+from mnist_lit.data.file import File, Options, Part
+from mnist_lit.data.listing import PARTS
+from mnist_lit.data.splits import listed
+from mnist_lit.data.values import Wrong, grey, square
+from mnist_lit.errors import InputError
 
-MAX_BYTES = 8_000_000_000  # of all arrays, unpacked
+MAX_BYTES = 8_000_000_000  # of the arrays that are read, unpacked
 
-log = logging.getLogger("mnist_lit")
+# What people call arrays, without the name of a part and without `_`.
+KINDS = (
+    dict.fromkeys(("x", "image", "images", "img", "imgs", "data", "pixels", "inputs", ""), "images")
+    | dict.fromkeys(("y", "label", "labels", "target", "targets", "class", "classes"), "labels")
+    | dict.fromkeys(("classnames", "labelnames", "targetnames", "names", "categories"), "names")
+)
+NEAREST = "x_train and y_train, and x_test and y_test where there are test images"
+# How the eye weighs red, green and blue (ITU-R BT.601), as for pictures.
+RED, GREEN, BLUE = 0.299, 0.587, 0.114
 
 
-class Arrays:
-    """A file with `x_train`, `y_train`, `x_test` and `y_test`, as Keras's `mnist.npz` has them.
+class Arrays(File):
+    """A `.npz` file in one of the layouts that people share, as Keras's `mnist.npz` is one.
 
-    Images are N×H×W or N×H×W×1, integers from 0 to 255 or floating-point numbers from 0 to 1;
-    labels are integers from 0, N or N×1. Classes are named by their numbers, or by the strings in
-    an array `class_names` where there is one.
+    The arrays are `x_train` and `y_train`, and `x_test` and `y_test` where there are test images,
+    or their like: `KINDS` has the names. Images are N×H×W, N×H×W×1, N×1×H×W, N×H² or in colour;
+    truth values, integers from 0 to 255, or floating-point numbers from 0 to 1 or to 255. Labels
+    are whole numbers from 0 or 1, of shape N or N×1, one-hot, or text. Classes are named by their
+    numbers, or by the strings in an array `class_names` where there is one.
+    """
 
-    Args:
-        path: The file.
-        preprocessing: How a picture becomes such an image.
-        image_size: Side of the images; those of another size are scaled by the preprocessing.
-            Default: that of the images in the file, which are taken as they are.
+    suffix = "-npz"
+
+    def _parse(self) -> tuple[Mapping[str, Part], Sequence[str] | None]:
+        with _opened(self.path) as archive:
+            found = _named(self.path, archive)
+            held = {part for kind, part in found if kind != "names"}
+            if "train" not in held:
+                raise InputError(
+                    self.path,
+                    f"has no training images, only {listed(list(archive))}",
+                    f"name its arrays {NEAREST}",
+                )
+            parts: dict[str, Part] = {
+                part: self._part(
+                    archive, part, found.get(("images", part)), found.get(("labels", part))
+                )
+                for part in ("train", "val", "test")
+                if part in held
+            }
+            names = found.get(("names", "train"))
+            return parts, None if names is None else [str(name) for name in archive[names]]
+
+    def _part(
+        self, archive: Mapping[str, NDArray[Any]], part: str, x: str | None, y: str | None
+    ) -> Part:
+        if x is None or y is None:
+            lacking, there = ("images", y) if x is None else ("labels", x)
+            raise InputError(
+                self.path, f"has {there} without {lacking}", f"name its arrays {NEAREST}"
+            )
+        images, white = _images(self.path, x, archive[x], self.options)
+        labels = archive[y]
+        what = f"{y} as {labels.dtype} of shape {labels.shape}"
+        return Part(images, white, _labels(self.path, what, labels, len(images)), what)
+
+
+def unlabelled(path: Path, options: Options) -> NDArray[np.uint8]:
+    """Return the images in a file, N×H×W, whether there are labels or not; of several parts `test`.
 
     Raises:
         InputError: The file is damaged or holds anything else.
     """
-
-    def __init__(
-        self, path: Path, preprocessing: str = "plain", *, image_size: int | None = None
-    ) -> None:
-        self.path = path
-        self.name = unicodedata.normalize("NFC", path.stem)
-        self.preprocessing = preprocessing
-        self.odd: list[str] = []  # what was odd when it was prepared, a line each
-        arrays = _read(path)
-        self.fingerprint = sha256(path)
-        self._parts = {
-            part: (_images(path, arrays, part), _labels(path, arrays, part))
-            for part in ("train", "test")
-        }
-        self.image_size = image_size or self._own_size()
-        self.class_names = self._names(arrays)
-        self._prepared = False
-
-    def prepare(self) -> None:
-        """Scale the images where they have another size; warn of what is odd about them."""
-        if self._prepared:
-            return
-        self._scale()
-        self.odd = findings(self._parts, self.class_names)
-        for line in self.odd:
-            log.warning(printable(f"{self.path}: {line}"))
-        self._prepared = True
-
-    def load(self, val_split: float) -> Splits:
-        """Return the splits; the last share of the training images is set apart as `val`."""
-        self._scale()
-        train, test = (
-            (torch.from_numpy(images[:, None]), torch.from_numpy(labels))
-            for images, labels in (self._parts["train"], self._parts["test"])
-        )
-        return last(*train, val_split) | {"test": test}
-
-    def _scale(self) -> None:
-        side = self.image_size
-        for part, (images, labels) in self._parts.items():
-            if images.shape[1:] != (side, side):
-                scaled = [*convert(images, self.preprocessing, side, f"{self.name} ({part})")]
-                self._parts[part] = (np.stack(scaled), labels)  # type: ignore[arg-type]
-
-    def _own_size(self) -> int:
-        sizes = {images.shape[1:] for images, _ in self._parts.values()}
-        height, width = min(sizes)
-        if len(sizes) > 1 or height != width or not SMALLEST_SIDE <= width <= LARGEST_SIDE:
-            found = " and ".join(f"{height}×{width}" for height, width in sorted(sizes))
-            raise InputError(
-                self.path,
-                f"has images of {found}, not square ones of one size from {SMALLEST_SIDE} to "
-                f"{LARGEST_SIDE}",
-                ("scale them into a square by", Argument("image_size")),
-            )
-        return int(width)
-
-    def _names(self, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
-        n = 1 + max(int(labels.max()) for _, labels in self._parts.values())
-        names = [str(name) for name in arrays.get("class_names", range(n))]
-        if n > len(names):
-            raise InputError(
-                self.path,
-                f"has labels up to {n - 1} and {len(names)} class names",
-                "give class_names, if at all, a name for each label from 0",
-            )
-        if problem := class_names.problem(names):
-            raise InputError(self.path, problem, "number the classes from 0, or name each in "
-                             "class_names")  # fmt: skip
-        return names
+    with _opened(path) as archive:
+        found = _named(path, archive)
+        for part in ("test", "train", "val"):
+            if name := found.get(("images", part)):
+                return _images(path, name, archive[name], options)[0]
+        raise InputError(path, f"holds no images, only {listed(list(archive))}", "name them x")
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays in a file.
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Give the arrays in a file, each read when it is asked for.
 
     Raises:
-        InputError: It isn't a whole archive of plain arrays, is too large, or lacks an array.
+        InputError: It isn't a whole archive of plain arrays, or is too large.
     """
     try:
         with path.open("rb") as file:
@@ -126,56 +106,128 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 raise InputError(path, f"unpacks to more than {limit}", "cut it in parts")
             file.seek(0)
             with np.load(file, allow_pickle=False) as found:
-                arrays = {name: found[name] for name in found.files}
+                yield found
     except InputError:
         raise
     except Exception as error:  # a malformed archive can make the decoder raise anything
         raise InputError(
             path,
             f"is not a whole .npz file of plain arrays ({error})",
-            "save it again by numpy.savez",
+            "save it again by numpy.savez, names of classes as text by astype(str)",
         ) from error
-    wanted = [f"{x}_{part}" for part in ("train", "test") for x in "xy"]
-    if lacking := [name for name in wanted if name not in arrays]:
+
+
+def _named(path: Path, archive: Mapping[str, NDArray[Any]]) -> dict[tuple[str, str], str]:
+    """Return the names of arrays by their kind and part.
+
+    Raises:
+        InputError: There are no images, or two arrays of one kind.
+    """
+    names = list(archive)
+    found: dict[tuple[str, str], str] = {}
+    for name in names:
+        role = _role(name)
+        if role in found:
+            raise InputError(
+                path, f"has both {found[role]} and {name}", f"name its arrays {NEAREST}"
+            )
+        if role:
+            found[role] = name
+    if not any(kind == "images" for kind, _ in found):
+        found |= _numbered(archive)
+    if not any(kind == "images" for kind, _ in found):
+        shapes = [f"{name} {archive[name].shape}" for name in names[:10]]
         raise InputError(
             path,
-            f"lacks {', '.join(lacking)}",
-            f"name its arrays so, instead of {', '.join(arrays) or 'none'}",
+            f"has no array of images by its name, but {listed(shapes) or 'nothing'}",
+            f"name its arrays {NEAREST}",
         )
-    return arrays
+    return found
 
 
-def _images(path: Path, arrays: Mapping[str, NDArray[Any]], part: str) -> NDArray[np.uint8]:
-    images = arrays[f"x_{part}"]
-    what = f"has x_{part} as {images.dtype} of shape {images.shape}"
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    if images.ndim != 3 or not images.size:
-        raise InputError(path, what, "give images as N×H×W or N×H×W×1")
-    low, high = images.min(), images.max()
-    if images.dtype.kind == "f" and low >= 0 and high <= 1:
-        images = np.round(images * 255)
-    elif not (images.dtype.kind in "iu" and low >= 0 and high <= 255):
+def _role(name: str) -> tuple[str, str] | None:
+    """Return the kind and part that an array's name tells, if any."""
+    word = re.sub(r"[^a-z]", "", name.casefold()) if not re.search("[0-9]", name) else ""
+    if not word:
+        return None
+    for part in sorted(PARTS, key=len, reverse=True):
+        for rest in (word.removeprefix(part), word.removesuffix(part)):
+            if rest != word and rest in KINDS:
+                return KINDS[rest], PARTS[part]
+    return (KINDS[word], "train") if word in KINDS else None
+
+
+def _numbered(archive: Mapping[str, NDArray[Any]]) -> dict[tuple[str, str], str]:
+    """Return the kinds of the arrays `arr_0`, `arr_1`, …, by their shapes and order."""
+    names = sorted(name for name in archive if re.fullmatch(r"arr_[0-9]", name))
+    shapes = {name: archive[name].shape for name in names}
+    images = [name for name in names if _is_image_shape(shapes[name])]
+    labels = [name for name in names if name not in images]
+    found: dict[tuple[str, str], str] = {}
+    for part, x, y in itertools.zip_longest(("train", "test"), images[:2], labels[:2]):
+        if x and y and shapes[x][:1] != shapes[y][:1]:
+            return {}
+        found |= {("images", part): x} if x else {}
+        found |= {("labels", part): y} if y else {}
+    return found if len(names) <= 4 and len(images) <= 2 else {}
+
+
+def _is_image_shape(shape: Sequence[int]) -> bool:
+    return len(shape) >= 3 or (len(shape) == 2 and square(shape[1]) is not None)
+
+
+def _images(
+    path: Path, name: str, values: NDArray[Any], options: Options
+) -> tuple[NDArray[np.uint8], int]:
+    """Return images N×H×W and the number that stands for white in them."""
+    what = f"has {name} as {values.dtype} of shape {values.shape}"
+    images = _in_grey(values)
+    if images is None or not images.size or images.dtype.kind not in "biuf":
         raise InputError(
-            path,
-            f"{what}, from {low} to {high}",
-            "give integers from 0 to 255 or numbers from 0 to 1",
+            path, what, "give numbers of shape N×H×W, N×H×W×1, N×1×H×W, N×H×W×3 or N×784"
         )
-    return np.ascontiguousarray(images, np.uint8)
+    try:
+        found, white = grey(images, options.value_range)
+    except Wrong as wrong:
+        raise InputError(path, f"{what}, {wrong.problem}", wrong.remedy) from wrong
+    return np.ascontiguousarray(found.swapaxes(1, 2) if options.transposed else found), white
 
 
-def _labels(path: Path, arrays: Mapping[str, NDArray[Any]], part: str) -> NDArray[np.int64]:
-    labels, n = arrays[f"y_{part}"], len(arrays[f"x_{part}"])
-    if (
-        labels.shape not in ((n,), (n, 1))
-        or labels.dtype.kind not in "iu"
-        or labels.min() < 0
-        or labels.max() >= class_names.MAX_CLASSES
-    ):
-        raise InputError(
-            path,
-            f"has y_{part} as {labels.dtype} of shape {labels.shape}",
-            f"give an integer from 0 to {class_names.MAX_CLASSES - 1:,} for each of the {n:,} "
-            "images",
-        )
-    return labels.astype(np.int64).reshape(-1)
+def _in_grey(values: NDArray[Any]) -> NDArray[Any] | None:
+    """Return values as N×H×W, colours as the grey that they look; None for other shapes."""
+    if values.ndim == 2:
+        side = square(values.shape[1])
+        return None if side is None else values.reshape(-1, side, side)
+    if values.ndim == 4 and values.shape[3] not in (1, 3) and values.shape[1] in (1, 3):
+        values = values.transpose(0, 2, 3, 1)
+    if values.ndim == 4 and values.shape[3] == 3 and values.dtype.kind in "iuf":
+        return _mixed(values)
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    return values if values.ndim == 3 else None
+
+
+def _mixed(values: NDArray[Any]) -> NDArray[Any]:
+    """Return colours N×H×W×3 as grey; integers stay integers, and like colours stay exact."""
+    red, green, blue = (values[..., i] for i in range(3))
+    if (red == green).all() and (red == blue).all():
+        return red
+    mixed = np.empty(values.shape[:3], np.float32)
+    for i, image in enumerate(values):
+        mixed[i] = image @ np.array([RED, GREEN, BLUE])
+    return np.round(mixed).astype(np.int64) if values.dtype.kind in "iu" else mixed
+
+
+def _labels(path: Path, what: str, values: NDArray[Any], n: int) -> NDArray[Any]:
+    """Return labels as N numbers or text."""
+    labels = values
+    if values.ndim == 2 and values.shape[1] == 1:
+        labels = values[:, 0]
+    elif values.ndim == 2 and values.dtype.kind in "biuf":
+        if not (((values == 0) | (values == 1)).all() and (values.sum(1) == 1).all()):
+            remedy = "give a single label for each image"
+            raise InputError(path, f"has {what}, not one-hot", remedy)
+        labels = values.argmax(1)
+    if labels.shape != (n,) or labels.dtype.kind not in "biufUS":
+        raise InputError(path, f"has {what}", f"give a label for each of the {n:,} images")
+    return labels

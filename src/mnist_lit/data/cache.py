@@ -1,9 +1,10 @@
-"""Converted pictures, kept in a file, so that each is converted once."""
+"""What was converted, kept in a file, so that each picture or table is converted once."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -14,19 +15,94 @@ from mnist_lit.data.listing import File
 from mnist_lit.errors import Argument, RunError
 from mnist_lit.files import atomic_write, sha256_of_text
 
-# To be raised by one whenever the same picture would become another image.
+# To be raised by one whenever the same picture or table would become another image.
 CONVERSION = 1
+
+Arrays = dict[str, NDArray[Any]]
 
 
 class Images(NamedTuple):
-    """The images of a list of files."""
+    """Images, and why some are missing."""
 
     images: NDArray[np.uint8]  # N×side×side
-    # Why each file has no image: empty if it has one, None while it isn't converted yet.
+    # Why each has no image: empty if it has one, None while it isn't converted yet.
     faults: list[str | None]
 
 
 class Cache:
+    """A file of arrays that were made from a file or folder of the user's.
+
+    Args:
+        path: The file or folder.
+        name: The data set's.
+        data_dir: The arrays are kept in its folder `pictures`.
+        settings: Whatever else the arrays depend on.
+    """
+
+    def __init__(self, path: Path, name: str, data_dir: str, *settings: object) -> None:
+        key = sha256_of_text(" ".join(map(str, (path.resolve(), *settings, CONVERSION))))
+        self.file = Path(data_dir) / "pictures" / f"{name[:50]}-{key[:8]}.npz"
+
+    def arrays(self, files: Sequence[Path], make: Callable[[], Arrays]) -> Arrays:
+        """Return what was kept; make and keep it where there is none or a file has changed.
+
+        Args:
+            files: What the arrays are made of.
+            make: Returns the arrays.
+
+        Raises:
+            RunError: They cannot be kept.
+        """
+        states = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+        def read() -> Arrays | None:
+            arrays, index = self.read()
+            return arrays if index == states else None
+
+        found = read()
+        if found is None:
+            with self.locked():
+                found = read()
+                if found is None:
+                    found = make()
+                    self.write(found, states)
+        return found
+
+    def read(self) -> tuple[Arrays, Any]:
+        """Return the arrays and what was written beside them; nothing where that isn't possible."""
+        try:
+            with self.file.open("rb") as store, np.load(store, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            return arrays, json.loads(arrays.pop("index").tobytes())
+        except Exception:  # none yet, or malformed, which can make the decoder raise anything
+            return {}, None
+
+    def write(self, arrays: Mapping[str, NDArray[Any]], index: Any) -> None:
+        with atomic_write(self.file) as file:
+            contents: dict[str, Any] = dict(arrays)
+            contents["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
+            np.savez(file, **contents)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one of several runs that start together convert while the others wait for it.
+
+        Raises:
+            RunError: Nothing can be kept.
+        """
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.file.with_suffix(".lock")):
+                yield
+        except OSError as error:
+            raise RunError(
+                self.file.parent,
+                f"cannot be written ({error.strerror or error})",
+                ("make it writable, or name another folder by", Argument("data_dir")),
+            ) from error
+
+
+class Pictures:
     """The converted pictures of one folder, by one preprocessing, of one size.
 
     Args:
@@ -42,8 +118,7 @@ class Cache:
         self.name = name
         self.preprocessing = preprocessing
         self.side = side
-        key = sha256_of_text(f"{path.resolve()} {preprocessing} {side} {CONVERSION}")
-        self.file = Path(data_dir) / "pictures" / f"{name[:50]}-{key[:8]}.npz"
+        self._cache = Cache(path, name, data_dir, preprocessing, side)
 
     def images(self, files: Sequence[File]) -> Images:
         """Return the files' images; convert and keep those that are new or have changed.
@@ -54,21 +129,12 @@ class Cache:
         found = self._read(files)
         if None not in found.faults:
             return found
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            # Where several runs start together one converts, and the others wait for it.
-            with FileLock(self.file.with_suffix(".lock")):
-                found = self._read(files)
-                try:
-                    self._convert(files, found)
-                finally:  # after a signal, what was done by then need not be done again
-                    self._write(files, found)
-        except OSError as error:
-            raise RunError(
-                self.file.parent,
-                f"cannot be written ({error.strerror or error})",
-                ("make it writable, or name another folder by", Argument("data_dir")),
-            ) from error
+        with self._cache.locked():
+            found = self._read(files)
+            try:
+                self._convert(files, found)
+            finally:  # after a signal, what was done by then need not be done again
+                self._write(files, found)
         return found
 
     def _convert(self, files: Sequence[File], found: Images) -> None:
@@ -102,22 +168,19 @@ class Cache:
     def _kept(self) -> tuple[NDArray[np.uint8], dict[tuple[str, int, int], tuple[int, str]]]:
         """Return the images in the file and, by a picture's state, its row and fault."""
         try:
-            with self.file.open("rb") as store, np.load(store, allow_pickle=False) as archive:
-                images = archive["images"]
-                index = json.loads(archive["index"].tobytes())
+            arrays, index = self._cache.read()
+            images = arrays["images"]
             rows = {
                 (str(name), int(size), int(changed)): (row, str(fault))
                 for row, (name, size, changed, fault) in enumerate(index)
             }
             if images.dtype != np.uint8 or images.shape != (len(rows), self.side, self.side):
                 raise ValueError
-        except Exception:  # none yet, or malformed, which can make the decoder raise anything
+        except (KeyError, TypeError, ValueError):  # none yet, or not what was written here
             return np.zeros((0, self.side, self.side), np.uint8), {}
         return images, rows
 
     def _write(self, files: Sequence[File], found: Images) -> None:
         done = [i for i, fault in enumerate(found.faults) if fault is not None]
         entries = [(*files[i].state, found.faults[i]) for i in done]
-        index = np.frombuffer(json.dumps(entries).encode(), np.uint8)
-        with atomic_write(self.file) as file:
-            np.savez(file, images=found.images[done], index=index)
+        self._cache.write({"images": found.images[done]}, entries)

@@ -51,9 +51,10 @@ class MNISTDataModule(pl.LightningDataModule):
     Args:
         dataset: `mnist`, `fashion`, `kmnist`, `qmnist`, `emnist-balanced`, `emnist-letters`,
             `emnist-digits`; or a folder of pictures, `DIR/<class>/…` or `DIR/train/<class>/…` and
-            `DIR/test/<class>/…`; or a `.npz` file of x_train, y_train, x_test and y_test.
-        data_dir: Folder for the published files, as `MNIST/raw/…` and the like, and for a folder's
-            converted pictures. Default: $MNIST_LIT_DATA_DIR, else `data`.
+            `DIR/test/<class>/…`; or a `.npz` file of x_train, y_train, x_test and y_test; or a
+            table, `.csv` or `.csv.gz`, with a label and the pixels of an image in each row.
+        data_dir: Folder for the published files, as `MNIST/raw/…` and the like, and for converted
+            pictures and tables. Default: $MNIST_LIT_DATA_DIR, else `data`.
         source: For `mnist`: `auto` takes the files on disk, else downloads them, else takes the
             embedded sample and prints a warning; `full` never takes the sample; `sample` always
             does.
@@ -61,12 +62,16 @@ class MNISTDataModule(pl.LightningDataModule):
             `mnist` and `emnist` find the ink and place it as those data sets do, `plain` scales the
             whole. Default: the data set's own; `plain` for folders and files.
         image_size: Side of the images, 8 to 256; pictures are scaled to it. Default: 28 for
-            folders; for array files the size of the images in them. Published images are never
-            resized.
+            folders; for array files and tables the size of the images in them. Published images are
+            never resized.
+        value_range: `[LOW, HIGH]`, the values of black and white in an array file or table, where
+            they are others than 0 and 255, or 0 and 1.
+        transposed: Whether the rows of the images in an array file or table are columns. Default:
+            only in tables named as EMNIST's own.
         strict: Whether a picture in a folder that cannot be read is an error; otherwise it is left
             out.
-        val_split: Share of the training images that validates: the last ones, or in a folder a
-            share of each class; 0 trains on all.
+        val_split: Share of the training images that validates: the last ones, or, in a folder and
+            where a fifth was set apart for test, a share of each class; 0 trains on all.
         batch_size: Images in a training batch.
         rotation: Training images are turned by up to this many degrees, either way.
         shift: Training images are moved by up to this share of their side.
@@ -83,6 +88,8 @@ class MNISTDataModule(pl.LightningDataModule):
         source: Literal["auto", "full", "sample"] = "auto",
         preprocessing: Literal["mnist", "emnist", "plain"] | None = None,
         image_size: int | None = None,
+        value_range: list[float] | None = None,
+        transposed: bool | None = None,
         strict: bool = False,
         val_split: float = 0.2,
         batch_size: int = 32,
@@ -111,6 +118,8 @@ class MNISTDataModule(pl.LightningDataModule):
             preprocessing=preprocessing,
             strict=strict,
             image_size=image_size,
+            value_range=value_range,
+            transposed=transposed,
         )
         # The name of the data that are really used, which is known once they are prepared.
         self.name: str = self.dataset.name

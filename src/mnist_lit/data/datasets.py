@@ -1,15 +1,20 @@
-"""Finding a data set: published, in a folder of pictures, or in an array file."""
+"""Finding a data set: published, in a folder of pictures, an array file or a table."""
 
 import difflib
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mnist_lit.data import sample
-from mnist_lit.data.arrays import Arrays
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_lit.data import arrays, sample, table
 from mnist_lit.data.catalogue import CATALOGUE
+from mnist_lit.data.file import SUFFIXES, Options, is_file_of_images, name_of
 from mnist_lit.data.folder import Folder
+from mnist_lit.data.own import Own
 from mnist_lit.data.published import Published
 from mnist_lit.data.splits import Splits
 from mnist_lit.errors import Argument, InputError, printable
@@ -30,6 +35,8 @@ class DataSet(Protocol):
         image_size: Side of the images in pixels.
         fingerprint: What changes when the user's own data do; empty for published data.
         odd: What was odd about it when it was prepared, a line each.
+        path: Where it is, or belongs.
+        unreadable: What is wrong with each image that cannot be read, by what the user knows it by.
     """
 
     name: str
@@ -38,6 +45,10 @@ class DataSet(Protocol):
     image_size: int
     fingerprint: str
     odd: list[str]
+    path: Path
+
+    @property
+    def unreadable(self) -> Mapping[str, str]: ...
 
     def prepare(self) -> None:
         """See that the data are there and right; warn of what is odd. Later calls do nothing."""
@@ -59,6 +70,8 @@ def find(
     preprocessing: str | None = None,
     strict: bool = False,
     image_size: int | None = None,
+    value_range: Sequence[float] | None = None,
+    transposed: bool | None = None,
     **others: Any,
 ) -> DataSet:
     """Return the data set of a name or path; the arguments are those of `MNISTDataModule`.
@@ -69,24 +82,56 @@ def find(
         InputError: There is no such data set, or an argument doesn't suit it.
     """
     _check_image_size(image_size)
+    _check_value_range(value_range)
     if source == "sample" and dataset != "mnist":
         raise InputError(
             Argument("source", source), f"is a sample of mnist, not of {dataset}", "leave it out"
         )
     data_dir = data_dir or default_data_dir()
     if dataset in CATALOGUE:
-        if image_size is not None:
-            raise InputError(
-                Argument("image_size", image_size),
-                f"cannot be given with {dataset}, whose images are never resized",
-                "leave it out",
-            )
+        _refuse(dataset, "whose images are taken as published", image_size=image_size,
+                value_range=value_range, transposed=transposed)  # fmt: skip
         return Published(dataset, data_dir, source, preprocessing)
-    found = _own(dataset, data_dir, preprocessing or "plain", strict, image_size)
+    path = _own_path(dataset, data_dir)
+    preprocessing = preprocessing or "plain"
+    if path.is_dir():
+        _refuse(dataset, "a folder of pictures", value_range=value_range, transposed=transposed)
+        side = PUBLISHED_SIDE if image_size is None else image_size
+        found: Own = Folder(path, data_dir, preprocessing, strict=strict, image_size=side)
+    else:
+        kind = arrays.Arrays if path.suffix.casefold() == ".npz" else table.Table
+        options = Options(value_range, transposed)
+        found = kind(path, data_dir, preprocessing, image_size=image_size, options=options)
     if found.name in (*CATALOGUE, sample.NAME):
         # Otherwise its metrics would be taken for those of another data set.
-        found.name += "-folder" if isinstance(found, Folder) else "-npz"
+        found.name += found.suffix
     return found
+
+
+def unlabelled(
+    path: Path, value_range: Sequence[float] | None = None, transposed: bool | None = None
+) -> NDArray[np.uint8]:
+    """Return the images in an array file or table, N×H×W; labels, if there are any, are left out.
+
+    Raises:
+        InputError: It isn't there, is damaged or holds anything else.
+    """
+    if not path.is_file():
+        raise InputError(path, "is not there", "give the path of an array file or table")
+    _check_value_range(value_range)
+    options = Options(value_range, transposed)
+    if path.suffix.casefold() == ".npz":
+        return arrays.unlabelled(path, options)
+    return table.read(path, options).images
+
+
+def _refuse(dataset: str, what: str, **arguments: Any) -> None:
+    """Refuse arguments that say nothing of a data set."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise InputError(
+                Argument(name, value), f"cannot be given with {dataset}, {what}", "leave it out"
+            )
 
 
 def _check_image_size(image_size: int | None) -> None:
@@ -100,10 +145,19 @@ def _check_image_size(image_size: int | None) -> None:
         )
 
 
-def _own(
-    dataset: str, data_dir: str, preprocessing: str, strict: bool, image_size: int | None
-) -> Folder | Arrays:
-    """Return the user's own data set at a path."""
+def _check_value_range(value_range: Sequence[float] | None) -> None:
+    if value_range is None:
+        return
+    if len(value_range) != 2 or not -math.inf < value_range[0] < value_range[1] < math.inf:
+        raise InputError(
+            Argument("value_range", list(value_range)),
+            "is no range",
+            "give the values of black and white, the lower one first: [LOW, HIGH]",
+        )
+
+
+def _own_path(dataset: str, data_dir: str) -> Path:
+    """Return the path of the user's own data set: a folder, array file or table."""
     if not dataset.isprintable():
         raise InputError(
             Argument("dataset", printable(dataset)),
@@ -111,15 +165,12 @@ def _own(
             "rename it",
         )
     path = _path(dataset, data_dir)
-    if path.is_dir():
-        side = PUBLISHED_SIDE if image_size is None else image_size
-        return Folder(path, data_dir, preprocessing, strict=strict, image_size=side)
-    if path.is_file() and path.suffix == ".npz":
-        return Arrays(path, preprocessing, image_size=image_size)
+    if path.is_dir() or (path.is_file() and is_file_of_images(path)):
+        return path
     near = difflib.get_close_matches(dataset, CATALOGUE, n=1)
     raise InputError(
         Argument("dataset", dataset),
-        "is not a folder of pictures, a .npz file or a published data set",
+        f"is not a folder of pictures, a {', '.join(SUFFIXES)} file or a published data set",
         f"did you mean {near[0]}?" if near else f"the published ones are {', '.join(CATALOGUE)}",
     )
 
@@ -189,8 +240,8 @@ def _here(
             ("name the place where it is now by", Argument("dataset")),
         )
     if wanted != before:
-        options.pop("source", None)
-        options.pop("strict", None)
+        for name in ("source", "strict", "value_range", "transposed"):
+            options.pop(name, None)
         options["preprocessing"] = None if published else preprocessing
     if published:
         options["image_size"] = None
@@ -208,5 +259,4 @@ def has_changed(found: DataSet, checkpoint: "Checkpoint") -> bool:
 
 def run_name(dataset: str) -> str:
     """Return the name of a run on a data set where the user gives none."""
-    path = Path(dataset).resolve()
-    return dataset if dataset in CATALOGUE else path.name.removesuffix(".npz")
+    return dataset if dataset in CATALOGUE else name_of(Path(dataset).resolve())

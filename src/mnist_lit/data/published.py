@@ -1,9 +1,10 @@
 """A published data set on disk: checked at every start, downloaded where it is missing or wrong."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from mnist_lit.data import download, sample
 from mnist_lit.data.catalogue import CATALOGUE
+from mnist_lit.data.places import places
 from mnist_lit.data.splits import Splits, last
 from mnist_lit.errors import Argument, InputError, RunError, Words
 from mnist_lit.files import sha256
 from mnist_lit.pictures.constants import PUBLISHED_SIDE
 
 MISSING = "is missing"
+DIFFERENT = "differs from the published file (sha256)"
 
 log = logging.getLogger("mnist_lit")
 
@@ -51,11 +54,15 @@ class Published:
         self.data_dir = data_dir
         # torchvision's layout.
         self.raw = Path(data_dir) / self.publication.torchvision / "raw"
+        self.path = self.raw
+        self.unreadable: dict[str, str] = {}
         self.class_names = self.publication.class_names
         self.preprocessing = preprocessing or self.publication.preprocessing
         self.image_size = PUBLISHED_SIDE
         self.fingerprint = ""  # what is checked by its checksum doesn't change
         self.odd: list[str] = []
+        # What was found elsewhere in place of files that are missing or wrong.
+        self._elsewhere: dict[str, tuple[Path, NDArray[np.uint8]]] = {}
         self._sample_helps = name == "mnist" and source == "auto"
         self._prepared = source == "sample"
 
@@ -86,7 +93,7 @@ class Published:
     def load(self, val_split: float) -> Splits:
         """Return the splits; the last share of the training images is set apart as `val`."""
         # Only one process of a machine prepares; the others see by the files how that ended.
-        if self._sample_helps and not self.is_complete():
+        if not self._prepared and self.problems() and self._sample_helps:
             self.name = sample.NAME
         if self.name == sample.NAME:
             return sample.load(with_validation=val_split > 0)
@@ -99,15 +106,21 @@ class Published:
         """
         own = self.publication
         images_name, labels_name = list(own.files)[:2] if part == "train" else list(own.files)[2:]
-        images = np.fromfile(self.raw / images_name, np.uint8, offset=16)
-        images = images.reshape(-1, 1, self.image_size, self.image_size)
+        images = self._content(images_name)[16:].reshape(-1, 1, self.image_size, self.image_size)
         if own.transposed:
             images = np.ascontiguousarray(images.swapaxes(2, 3))
-        return torch.from_numpy(images), torch.from_numpy(self._labels(self.raw / labels_name))
+        return torch.from_numpy(images), torch.from_numpy(self._labels(labels_name))
 
     def is_complete(self) -> bool:
         """Tell whether all files are there, without reading them."""
-        return all((self.raw / name).is_file() for name in self.publication.files)
+        return all(
+            (self.raw / name).is_file() or any(places(self.publication, self.data_dir, name))
+            for name in self.publication.files
+        )
+
+    def place(self, name: str) -> Path:
+        """Return the file that is read for a published one; `problems` finds it."""
+        return self._elsewhere[name][0] if name in self._elsewhere else self.raw / name
 
     def checksum(self, name: str) -> str:
         """Say by which checksum a file is checked."""
@@ -117,8 +130,8 @@ class Published:
     def problems(self) -> dict[str, str]:
         """Return what is wrong with each file, in words; empty where all are right.
 
-        A file without a known checksum, put there by hand, is checked by its own header and its
-        labels.
+        Where one in the set's own folder isn't right, another that is may lie elsewhere. A file
+        without a known checksum, put there by hand, is checked by its own header and its labels.
 
         Raises:
             InputError: `data_dir` is a file.
@@ -130,6 +143,9 @@ class Published:
             )
         sums = self._checksums()
         found = {name: self._problem(name, sums.get(name)) for name in self.publication.files}
+        for name, problem in found.items():
+            if problem and self._find_elsewhere(name, sums.get(name)):
+                found[name] = ""
         if not any(found.values()):
             for (images, n), (labels, m) in self._pairs():
                 if n != m:
@@ -203,16 +219,36 @@ class Published:
     def _pairs(self) -> list[tuple[tuple[str, int], tuple[str, int]]]:
         """Return the files of images and of labels with what they hold, for training and test."""
         own = self.publication
-        held = [(name, own.held(name, (self.raw / name).stat().st_size)) for name in own.files]
+        held = [(name, own.held(name, self._size(name))) for name in own.files]
         return [(held[0], held[1]), (held[2], held[3])]
 
-    def _labels(self, path: Path) -> NDArray[np.int64]:
-        offset = len(self.publication.header(path.name, 0))
-        if path.name.endswith("idx2-int"):
+    def _find_elsewhere(self, name: str, checksum: str | None) -> bool:
+        """Tell whether the same file is right in another place, and remember its content."""
+        if name not in self._elsewhere:
+            for place in places(self.publication, self.data_dir, name):
+                content = place.content(self.publication, name)
+                if content is not None and not self._problem_of(name, content, checksum):
+                    self._elsewhere[name] = (place.path, content)
+                    break
+        return name in self._elsewhere
+
+    def _size(self, name: str) -> int:
+        if name in self._elsewhere:
+            return len(self._elsewhere[name][1])
+        return (self.raw / name).stat().st_size
+
+    def _content(self, name: str) -> NDArray[np.uint8]:
+        if name in self._elsewhere:
+            return self._elsewhere[name][1]
+        return np.fromfile(self.raw / name, np.uint8)
+
+    def _labels(self, name: str, content: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
+        if content is None:
+            content = self._content(name)
+        labels: NDArray[Any] = content[len(self.publication.header(name, 0)) :]
+        if name.endswith("idx2-int"):
             # QMNIST's labels also name the writer and more; the first number is the digit.
-            labels = np.fromfile(path, ">i4", offset=offset).reshape(-1, 8)[:, 0]
-        else:
-            labels = np.fromfile(path, np.uint8, offset=offset)
+            labels = labels.view(">i4").reshape(-1, 8)[:, 0]
         return labels.astype(np.int64) - self.publication.first_label
 
     def _checksums(self) -> dict[str, str]:
@@ -222,12 +258,14 @@ class Published:
         path, own = self.raw / name, self.publication
         try:
             size = path.stat().st_size
-            with path.open("rb") as file:
-                if name in own.sha256 and size != own.size(name):
-                    return f"has {size:,} bytes instead of {own.size(name):,}"
-                if checksum is None:
-                    return self._problem_inside(file, path, own.held(name, size))
-            return "" if sha256(path) == checksum else "differs from the published file (sha256)"
+            if name in own.sha256 and size != own.size(name):
+                return self._of_another_size(name, size)
+            if checksum:  # without reading all of it into memory
+                return "" if sha256(path) == checksum else DIFFERENT
+            start = np.fromfile(
+                path, np.uint8, -1 if "labels" in name else len(own.header(name, 0))
+            )
+            return self._problem_inside(name, start, size)
         except (FileNotFoundError, NotADirectoryError):
             return MISSING
         except IsADirectoryError as error:
@@ -237,12 +275,30 @@ class Published:
                 path, f"cannot be read ({error.strerror})", "fix its permissions"
             ) from error
 
-    def _problem_inside(self, file: IO[bytes], path: Path, n: int) -> str:
-        header = self.publication.header(path.name, n)
-        if not n or file.read(len(header)) != header:
+    def _of_another_size(self, name: str, size: int) -> str:
+        return f"has {size:,} bytes instead of {self.publication.size(name):,}"
+
+    def _problem_of(self, name: str, content: NDArray[np.uint8], checksum: str | None) -> str:
+        """Return what is wrong with the content of a file, in words."""
+        own = self.publication
+        if name in own.sha256 and len(content) != own.size(name):
+            return self._of_another_size(name, len(content))
+        if checksum:
+            digest = hashlib.sha256(content.data).hexdigest()
+            return "" if digest == checksum else DIFFERENT
+        return self._problem_inside(name, content, len(content))
+
+    def _problem_inside(self, name: str, content: NDArray[np.uint8], size: int) -> str:
+        """Return what is wrong with a file whose checksum isn't known, of images by its header."""
+        own = self.publication
+        n = own.held(name, size)
+        header = own.header(name, n)
+        if not n or content[: len(header)].tobytes() != header:
             return "is not a whole IDX file of its kind"
-        if "labels" in path.name:
-            labels = self._labels(path)
+        if "labels" in name:
+            if (len(content) - len(header)) % (32 if name.endswith("idx2-int") else 1):
+                return "is not a whole IDX file of its kind"
+            labels = self._labels(name, content)
             if labels.min() < 0 or labels.max() >= len(self.class_names):
                 return f"has labels beyond its {len(self.class_names)} classes"
         return ""

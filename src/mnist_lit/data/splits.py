@@ -13,8 +13,13 @@ Splits = dict[str, tuple[Tensor, Tensor]]
 
 def last(images: Tensor, labels: Tensor, share: float) -> Splits:
     """Set the last images apart for validation, unshuffled, as Keras's validation_split does."""
-    n = math.floor(len(labels) * (1 - share))
+    n = kept(len(labels), share)
     return {"train": (images[:n], labels[:n]), "val": (images[n:], labels[n:])}
+
+
+def kept(n: int, share: float) -> int:
+    """Return how many of n images are left where the last share is set apart, as Keras counts."""
+    return math.floor(n * (1 - share))
 
 
 def stratified(labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:

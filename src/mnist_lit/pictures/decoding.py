@@ -11,8 +11,11 @@ from mnist_lit.errors import InputError
 from mnist_lit.pictures.constants import WORKING_SIDE
 
 # By name, so that no other of Pillow's decoders ever sees an untrusted file.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+SUFFIXES = {
+    ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm",
+}  # fmt: skip
+KINDS = "PNG, JPEG, BMP, WebP, TIFF, GIF, PGM or PPM"  # what errors call them
 MAX_PIXELS = 64_000_000
 
 Grey = NDArray[np.float32]
@@ -20,6 +23,8 @@ Grey = NDArray[np.float32]
 
 def decode(path: Path) -> Grey:
     """Return a picture as grey values 0 to 255, float32 H×W of at most WORKING_SIDE pixels a side.
+
+    Of a moving picture it is the first frame.
 
     Raises:
         InputError: The file isn't a picture of a known format, is damaged or too large.
@@ -40,9 +45,7 @@ def decode(path: Path) -> Grey:
     except Image.DecompressionBombError as error:
         raise InputError(path, limit, "make it smaller") from error
     except Exception as error:  # a malformed file can make the decoder raise anything
-        raise InputError(
-            path, "is not a whole PNG, JPEG, BMP, WebP or TIFF picture", "save it again as one"
-        ) from error
+        raise InputError(path, f"is not a whole {KINDS} picture", "save it again as one") from error
     return np.asarray(_reduced(grey), np.float32)
 
 
