@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.published import Published
 from mnist_lit.network.inference import probabilities
-from mnist_lit.pictures.decoding import _grey, _reduced
+from mnist_lit.pictures.decoding import grey_of
 from mnist_lit.pictures.preprocessing import prepare
 
 Rng = np.random.Generator
@@ -30,9 +31,7 @@ Draw = Callable[[NDArray[np.uint8], Rng], Image.Image]
 def large(digit: NDArray[np.uint8], height: int, thin: int = 0) -> Image.Image:
     """Return a digit's ink, 255 on 0, cut to its box and `height` pixels high, perhaps thinned."""
     rows, columns = np.nonzero(digit > 64)
-    cut = Image.fromarray(
-        digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    )
+    cut = Image.fromarray(digit[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
     width = max(round(cut.width * height / cut.height), 3)
     ink = cut.resize((width, height), Image.Resampling.BICUBIC)
     ink = ink.point(lambda value: 255 if value > 110 else 0)
@@ -58,7 +57,7 @@ def page(
     grey = int(rng.integers(215, 256))
     sheet = Image.new("RGB", size, paper or (grey, grey, grey))
     room = [max(n - m, 1) for n, m in zip(size, drawn.size, strict=True)]
-    place = tuple(int(n * rng.uniform(0.3, 0.7)) for n in room)
+    place = (int(room[0] * rng.uniform(0.3, 0.7)), int(room[1] * rng.uniform(0.3, 0.7)))
     dark = int(rng.integers(0, 90))
     sheet.paste(Image.new("RGB", drawn.size, ink or (dark, dark, dark)), place, drawn)
     return sheet
@@ -67,7 +66,7 @@ def page(
 def scanned(sheet: Image.Image, rng: Rng, noise: float = 3) -> Image.Image:
     """Return a sheet as a scanner sees it: a little turned, soft, noisy, saved as JPEG."""
     values = np.asarray(sheet.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9))), np.float32)
-    values = values + rng.normal(0, noise, values.shape[:2])[..., None]
+    values += rng.normal(0, noise, values.shape[:2])[..., None]
     file = io.BytesIO()
     soft = Image.fromarray(values.clip(0, 255).astype(np.uint8))
     soft.save(file, "JPEG", quality=int(rng.integers(60, 95)))
@@ -132,9 +131,7 @@ def bordered(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
     thick = max(int(max(sheet.size) * rng.uniform(0.005, 0.05)), 1)
     colours = [(0, 0, 0), (90, 90, 90), (40, 60, 160), (150, 40, 40)]
     colour = colours[int(rng.integers(len(colours)))]
-    ImageDraw.Draw(sheet).rectangle(
-        (0, 0, sheet.width - 1, sheet.height - 1), None, colour, thick
-    )
+    ImageDraw.Draw(sheet).rectangle((0, 0, sheet.width - 1, sheet.height - 1), None, colour, thick)
     return sheet
 
 
@@ -145,8 +142,6 @@ def small(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
 
 def thin(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
     drawn = np.asarray(large(digit, int(rng.integers(200, 300)))) > 127
-    from scipy import ndimage
-
     # The middle line of the stroke, two to four pixels wide.
     distance = ndimage.distance_transform_edt(drawn)
     ridge = (distance == ndimage.maximum_filter(distance, 5)) & drawn
@@ -213,7 +208,7 @@ def main() -> None:
     print(f"{'kind':<26}{'right':>8}{'ms':>8}    network {own:.3f}, {len(labels)} pictures each")
     for kind in args.kinds:
         rng = np.random.default_rng(list(KINDS).index(kind))
-        greys = [np.asarray(_reduced(_grey(KINDS[kind](image.numpy(), rng))), np.float32) for image in images[:, 0]]
+        greys = [grey_of(KINDS[kind](image.numpy(), rng)) for image in images[:, 0]]
         start = time.perf_counter()
         prepared = np.stack([prepare(grey).image for grey in greys])
         each = (time.perf_counter() - start) / len(greys) * 1000

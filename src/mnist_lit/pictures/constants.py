@@ -50,6 +50,8 @@ LINE_SLOPES = 49
 # A stroke that crosses a line is longer than this many times the line's thickness.
 LINE_SWELL = 1.6
 LINE_FRINGE = 1
+# No more of a picture than this is ink and lines.
+MOST_PRINTED = 0.45
 # A line may be fainter than ink by so much; ink on a line is so much darker.
 LINE_FAINTER, LINE_DARKER = 0.5, 1.5
 # What is left of a character beside lines is at least this share of the picture's shorter side.

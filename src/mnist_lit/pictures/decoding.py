@@ -39,14 +39,18 @@ def decode(path: Path) -> Grey:
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise InputError(path, limit, "make it smaller")
-                grey = _grey(ImageOps.exif_transpose(image))
+                return grey_of(ImageOps.exif_transpose(image))
     except InputError:
         raise
     except Image.DecompressionBombError as error:
         raise InputError(path, limit, "make it smaller") from error
     except Exception as error:  # a malformed file can make the decoder raise anything
         raise InputError(path, f"is not a whole {KINDS} picture", "save it again as one") from error
-    return np.asarray(_reduced(grey), np.float32)
+
+
+def grey_of(image: Image.Image) -> Grey:
+    """Return a picture, the right way up, as `decode` returns a file."""
+    return np.asarray(_reduced(_grey(image)), np.float32)
 
 
 def _reduced(grey: Image.Image) -> Image.Image:

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mnist_lit.pictures.constants import (
-    CURVED_GROUND,
     ALONG_SIDE,
+    CURVED_GROUND,
     DUST,
     FAINTEST_INK,
     FULL_INK_PERCENTILE,
@@ -34,12 +34,12 @@ def light_on_dark(grey: Grey) -> tuple[Grey, bool]:
     """Return the picture with its ink light, and whether it shows nothing at all."""
     if np.ptp(_smoothed(grey)) < LEAST_CONTRAST:
         return grey, True
-    light = grey > _otsu(grey)
-    share = np.mean(light)
+    cut = _otsu(grey)
+    share = np.mean(grey > cut)
     if not 1 - GROUND_SHARE < share < GROUND_SHARE:
         light_ground = share > 0.5
     else:  # a close crop of bold ink
-        light_ground = np.mean(border(light)) > 0.5
+        light_ground = np.mean(border(grey) > cut) > 0.5
     return (255 - grey if light_ground else grey), False
 
 
@@ -47,7 +47,7 @@ def _smoothed(grey: Grey) -> Grey:
     """Return the means of 2×2 pixels: a stroke stays, a single pixel of noise doesn't."""
     across = grey[:, 1:] + grey[:, :-1] if grey.shape[1] > 1 else 2 * grey
     both = across[1:] + across[:-1] if len(across) > 1 else 2 * across
-    return both / 4
+    return np.asarray(both / 4, np.float32)
 
 
 def border(grey: Grey) -> Grey:

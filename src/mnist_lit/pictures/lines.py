@@ -12,6 +12,7 @@ from mnist_lit.pictures.constants import (
     LINE_SHARE,
     LINE_SLOPES,
     LINE_SWELL,
+    MOST_PRINTED,
     STEEPEST_LINE,
 )
 
@@ -41,6 +42,8 @@ def lines(above: Grey, mask: Mask) -> Mask:
         above: How far each pixel lies above the ground, H×W.
         mask: What may be ink or a line.
     """
+    if mask.mean() > MOST_PRINTED:  # noise
+        return np.zeros_like(mask)
     across, down = _horizontal(above, mask), _horizontal(above.T, mask.T)
     found: Mask = mask & (across.erased | down.erased.T | (across.bands & down.bands.T))
     if not found.any():
@@ -113,9 +116,9 @@ def _erase(
     half = thickness / 2
     thickest = thickness * LINE_SWELL + 1
     middle = np.median((top + bottom) / 2 - track[columns]) + track[columns]
-    peaks = [above[first:last, x].max() for x, first, last in zip(columns, top, bottom, strict=True)]
-    darkest = LINE_DARKER * np.median(peaks)
-    for x, first, last, centre in zip(columns, top, bottom, middle, strict=True):
+    runs = list(zip(columns, top, bottom, strict=True))
+    darkest = LINE_DARKER * np.median([above[first:last, x].max() for x, first, last in runs])
+    for (x, first, last), centre in zip(runs, middle, strict=True):
         upper, lower = max(round(centre - half), 0), min(round(centre + half), height)
         own = above[:, x] <= darkest
         bands[upper:lower, x] = own[upper:lower]

@@ -248,6 +248,9 @@ function levelLines(above, mask, width, height) {
 
 /** Return the pixels of straight lines that run from one side of a mask to the other. */
 function lines(above, mask, width, height) {
+  const none = mask.map(() => false);
+  const share = mask.reduce((sum, is) => sum + is, 0) / mask.length;
+  if (share > CONSTANTS.most_printed) return none; // noise
   const across = levelLines(above, thickenRows(mask, width), width, height);
   const [turned, turnedMask] = [above, mask].map((own) => transpose(own, width, height));
   const down = levelLines(turned, thickenRows(turnedMask, height), height, width);
@@ -261,7 +264,7 @@ function lines(above, mask, width, height) {
     boxes[part] = [Math.min(box[0], x), Math.max(box[1], x), Math.min(box[2], y), Math.max(box[3], y)];
   });
   const longest = boxes.slice(1).reduce((a, [l, r, t, b]) => Math.max(a, r - l + 1, b - t + 1), 0);
-  return longest < CONSTANTS.least_character * Math.min(width, height) ? mask.map(() => false) : found;
+  return longest < CONSTANTS.least_character * Math.min(width, height) ? none : found;
 }
 
 /** Return ink whose strokes are about as thick as those that a network was trained on. */
