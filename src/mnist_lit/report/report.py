@@ -171,9 +171,7 @@ def render(contents: Contents, evaluation: Evaluation | None, drawn: Mapping[str
         listed=LISTED,
         missing=contents.missing,
         odd=contents.odd,
-        repeat=shlex.join(
-            ["python", "-m", "mnist_lit", "fit", "--config", str(contents.run.config)]
-        ),
+        config_file=shlex.quote(str(contents.run.config)),
         config=yaml.safe_dump(contents.run.read_config(), sort_keys=False, allow_unicode=True),
         figures={name: figure.shown for name, figure in drawn.items()},
     )
