@@ -80,7 +80,8 @@ def test_a_healthy_run(command: Command) -> None:
 
     found = summary()
     assert " ".join(found) == (
-        "dataset n_train n_val n_test epochs best_epoch last best seconds device machine command seed versions"
+        "dataset n_train n_val n_test epochs best_epoch last best seconds device machine command "
+        "seed versions"
     )
     assert found["dataset"] == "mnist-sample-5k"
     assert (found["n_train"], found["n_val"], found["n_test"]) == (3000, 1000, 1000)

@@ -157,6 +157,9 @@ def test_a_table_without_labels_is_for_predict(caplog: pytest.LogCaptureFixture)
     found = Table(Path("train.csv"), "data")
     said = "test.csv has no labels, so it is for `python -m mnist_lit predict`"
     assert said in caplog.messages and found.load(0)["test"][1].shape == (9,)
+    write([HEADER[1:]], Path("test.csv"))
+    Path("test.csv").write_text(Path("test.csv").read_text() + "0," * 783 + "0\n")
+    assert Table(Path("train.csv"), "data").fingerprint == found.fingerprint  # it isn't part of it
     error = refused(Path("test.csv"))
     assert "has no column of labels (it begins with pixel0,pixel1" in str(error.problem)
 
@@ -249,8 +252,8 @@ def test_labels_that_could_be_first_or_last() -> None:
 
 def test_a_letter_in_the_first_row_is_a_label() -> None:
     """And not the name of a column, which would lose the row."""
-    write([["a", *rows()[0][1:]], *rows()[1:]])
-    assert len(everything()) == 40
+    write([["yzx"[label], *row] for label, *row in rows()])
+    assert len(everything()) == 40 and Table(MINE, "data").class_names == ["x", "y", "z"]
 
 
 @pytest.mark.parametrize(

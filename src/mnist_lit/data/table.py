@@ -66,6 +66,7 @@ class Table(File):
                 parts[part] = Part(images, white, labels, f"labels in {file.name}")
         for file in self.files[len(parts) :]:
             log.info(printable(f"{file} has no labels, so it is for `python -m mnist_lit predict`"))
+        self.files = self.files[: len(parts)]
         return parts, None
 
     def _read_tables(self) -> Arrays:
@@ -219,9 +220,9 @@ def _layout(path: Path) -> Layout:
 def _is_header(cells: Sequence[str]) -> bool:
     """Tell whether a row has the columns' names; a single word may also be a label."""
     names = [cell.strip().casefold() for cell in cells]
-    if any(name in LABELS for name in names):
+    if any(name in LABELS and len(name) > 1 for name in names):  # a `y` may also be a letter
         return True
-    counted = [name for name in names if name not in ROW_NUMBERS]
+    counted = [name for name in names if name not in (*LABELS, *ROW_NUMBERS)]
     if len(counted) > 2 and counted == [str(i) for i in range(len(counted))]:
         return True
     return sum(not _is_number(name) for name in names) > len(names) / 2
