@@ -84,7 +84,7 @@ def test_broken_file_is_named_and_the_others_predicted(command: Command, digits:
 def test_what_is_no_digit_is_flagged(command: Command) -> None:
     Image.new("L", (50, 50), 255).save("blank.png")
     page = np.full((60, 60), 255, np.uint8)
-    page[1:-1, 1:-1] = 0
+    page[8:-8, 8:-8] = 0
     Image.fromarray(page).save("ink.png")
     answer = command("predict", "blank.png", "ink.png")
     blank, ink = answer.out.splitlines()[-2:]

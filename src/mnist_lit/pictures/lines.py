@@ -118,11 +118,20 @@ def _erase(
     middle = np.median((top + bottom) / 2 - track[columns]) + track[columns]
     runs = list(zip(columns, top, bottom, strict=True))
     darkest = LINE_DARKER * np.median([above[first:last, x].max() for x, first, last in runs])
-    for (x, first, last), centre in zip(runs, middle, strict=True):
-        upper, lower = max(round(centre - half), 0), min(round(centre + half), height)
+    upper = np.maximum(np.rint(middle - half), 0).astype(np.int64)
+    lower = np.minimum(np.rint(middle + half), height).astype(np.int64)
+    # A stroke that crosses the line goes on above it and below it, if not in the same column.
+    rises, falls = np.zeros((2, mask.shape[1]), np.bool_)
+    rises[columns], falls[columns] = top < upper - 1, bottom > lower + 1
+    beside = np.ones(2 * round(thickness) + 1)
+    crossed = (rises & ndimage.binary_dilation(falls, beside)) | (
+        falls & ndimage.binary_dilation(rises, beside)
+    )
+    for (x, first, last), high, low in zip(runs, upper, lower, strict=True):
         own = above[:, x] <= darkest
-        bands[upper:lower, x] = own[upper:lower]
-        if last - first <= thickest:
-            erased[first:last, x] |= own[first:last]
-        elif centre - first <= thickest or last - centre <= thickest:
-            erased[upper:lower, x] |= own[upper:lower]  # a stroke ends at the line
+        bands[high:low, x] = own[high:low]
+        if crossed[x]:
+            continue
+        if last - first > thickest:  # a stroke ends at the line
+            first, last = high, low
+        erased[first:last, x] |= own[first:last]

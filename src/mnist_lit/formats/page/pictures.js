@@ -201,12 +201,22 @@ function eraseLine(above, mask, width, height, track, runs, { erased, bands }) {
   const mark = (marks, x, first, last) => {
     for (let y = first; y < last; y++) if (above[y * width + x] <= darkest) marks[y * width + x] = true;
   };
+  // A stroke that crosses the line goes on above it and below it, if not in the same column.
+  const rises = new Array(width).fill(false), falls = new Array(width).fill(false);
+  const bandOf = (row) => [Math.max(round(offset + row - half), 0), Math.min(round(offset + row + half), height)];
   for (const [x, row, top, bottom] of found) {
-    const centre = offset + row;
-    const upper = Math.max(round(centre - half), 0), lower = Math.min(round(centre + half), height);
-    mark(bands, x, upper, lower);
-    if (bottom - top <= thickest) mark(erased, x, top, bottom);
-    else if (centre - top <= thickest || bottom - centre <= thickest) mark(erased, x, upper, lower);
+    const [high, low] = bandOf(row);
+    rises[x] = top < high - 1;
+    falls[x] = bottom > low + 1;
+  }
+  const beside = round(thickness);
+  const near = (those, x) => those.slice(Math.max(x - beside, 0), x + beside + 1).some(Boolean);
+  for (const [x, row, top, bottom] of found) {
+    const [high, low] = bandOf(row);
+    mark(bands, x, high, low);
+    if ((rises[x] && near(falls, x)) || (falls[x] && near(rises, x))) continue;
+    if (bottom - top > thickest) mark(erased, x, high, low); // a stroke ends at the line
+    else mark(erased, x, top, bottom);
   }
 }
 
