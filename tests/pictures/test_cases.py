@@ -1,0 +1,45 @@
+"""Pictures that people have: drawn, scanned and photographed, with their labels."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from mnist_lit import predict
+
+# What the network itself misreads, and what is read right by chance at best: a light patch between
+# hard shadows is taken for ink.
+MISREAD = ("network_", "shadow_")
+
+
+def labelled(folder: Path) -> dict[Path, str]:
+    with (folder / "pictures" / "labels.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return {folder / "pictures" / row["file"]: row["label"] for row in rows}
+
+
+def test_pictures_are_read_right(cases_dir: Path) -> None:
+    expected = {
+        path: label
+        for path, label in labelled(cases_dir).items()
+        if not path.name.startswith((*MISREAD, "sheet_"))
+    }
+    assert len(expected) >= 19
+    found = predict([str(path) for path in expected], "pretrained")
+    wrong = {
+        Path(row.file).name: row.label for row in found if row.label != expected[Path(row.file)]
+    }
+    assert not wrong
+
+
+def test_sheets_of_many_characters_are_flagged(cases_dir: Path) -> None:
+    sheets = [str(path) for path in labelled(cases_dir) if path.name.startswith("sheet_")]
+    assert len(sheets) == 2
+    notes = {row.note for row in predict(sheets, "pretrained")}
+    assert notes == {"more than one character?"}
+
+
+@pytest.mark.parametrize("name", ["tiny_5.png", "border1px_3_3_1.png", "lines_frame_4.png"])
+def test_the_notes_are_quiet_where_nothing_is_wrong(cases_dir: Path, name: str) -> None:
+    (row,) = predict([str(cases_dir / "pictures" / name)], "pretrained")
+    assert row.note == ""
