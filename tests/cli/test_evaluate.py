@@ -155,3 +155,11 @@ def test_output_makes_its_folder(command: Command) -> None:
 def test_options_of_another_network_are_refused(command: Command) -> None:
     answer = command("test", "--data.val_split", 0.5)
     assert answer.code == 2 and "--data.val_split 0.5 differs from 0.2" in answer.err
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_run_is_its_best(command: Command) -> None:
+    run, best = CHECKPOINTS.parent, CHECKPOINTS / "best.ckpt"
+    assert result(command, "test", "--ckpt_path", run)["checkpoint"] == str(best)
+    answer = command("test", run)
+    assert answer.code == 2 and answer.err.strip().endswith(f"--ckpt_path {run}")

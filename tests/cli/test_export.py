@@ -25,7 +25,7 @@ def test_table(command: Command) -> None:
     assert header.split() == [
         "max",
         "|Δ|",
-        "classes",
+        "differing",
         "accuracy",
         "bytes",
         "sha256",

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers import REPOSITORY, SHORT, Command
+from mnist_lit import MNISTModule
 from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.errors import Interrupted
 
 RUN = Path("runs/mnist/version_0")
 EPOCHS = "--trainer.max_epochs"
@@ -467,3 +470,47 @@ def test_real_mnist(command: Command, mnist_dir: Path) -> None:
     assert (found["n_val"], found["n_test"]) == (12_000, 10_000)
     # 300 steps reach 0.93 to 0.95; without labels that belong to the images it would be 0.1.
     assert found["last"]["test_accuracy"] > 0.9
+
+
+@pytest.mark.usefixtures("trained")
+def test_what_a_resumed_run_was_asked_for_lasts(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in its first epoch, it resumes to the end that it was given, not the one before."""
+
+    def stop(module: MNISTModule) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MNISTModule, "on_train_epoch_start", stop)
+        answer = command("fit", "--ckpt_path", "last", EPOCHS, 4)
+    assert answer.code == 130 and answer.err.strip().endswith("fit --ckpt_path last")
+    assert command("fit", "--ckpt_path", "last").code == 0
+    assert [row["epoch"] for row in metrics()] == ["1", "2", "3", "4"]
+    assert yaml.safe_load((RUN / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "remedy"),
+    [
+        (("--epochs", 3), "did you mean --trainer.max_epochs?"),
+        (("--device", "cuda"), "did you mean --trainer.accelerator?"),
+        (("--lr", 0.1), "did you mean --model.lr?"),
+        (("--seed", 1), "did you mean --seed_everything?"),
+        (("--trainer.max_epoch", 3), "did you mean --trainer.max_epochs?"),
+    ],
+)
+def test_options_of_other_tools(command: Command, args: tuple[object, ...], remedy: str) -> None:
+    answer = command("fit", "--data.source", "sample", *args)
+    assert answer.code == 2 and answer.err.strip().endswith(remedy)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("name", ["1e-3", "12e3"])
+def test_name_that_looks_like_a_number(command: Command, name: str) -> None:
+    assert command("fit", *SHORT, EPOCHS, 1, "--name", name).code == 0
+    config = Path("runs") / name / "version_0" / "config.yaml"
+    assert command("fit", "--ckpt_path", "last", EPOCHS, 2).code == 0
+    assert command("test").code == 0
+    assert command("fit", "--config", config, EPOCHS, 1).code == 0
+    assert (config.parent.parent / "version_1").is_dir()

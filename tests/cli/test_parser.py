@@ -27,6 +27,9 @@ def test_given_data(parser: Parser) -> None:
     [
         (["--data.batchsize", "3"], "did you mean --data.batch_size?"),
         (["--batch_size=3"], "did you mean --data.batch_size?"),
+        (["--batch-size=3"], "did you mean --data.batch_size?"),
+        (["--dataset", "letters"], "did you mean --data.dataset?"),
+        (["--data.batch_siz", "3"], "did you mean --data.batch_size?"),  # no abbreviation
         (["--xyzzy"], "see `python -m mnist_lit export --help`"),
     ],
 )

@@ -46,14 +46,14 @@ def _print(certificate: dict[str, Any], output: Path, formats: list[str]) -> Non
         )
     )
     print(
-        f"{'':<18}{'max |Δ|':>9}{'classes':>9}{'accuracy':>10}{'bytes':>11}  "
+        f"{'':<18}{'max |Δ|':>9}{'differing':>10}{'accuracy':>10}{'bytes':>11}  "
         f"{'sha256':<12}  verified by"
     )
     for name in dict.fromkeys(f"mnist.{name}" for name in formats):
         row = certificate["files"][name]
         accuracy = f"{row['accuracy']:.4f}" if "accuracy" in row else "-"
         print(
-            f"{name:<18}{row['max_difference']:>9.1e}{row['classes_differing']:>9}{accuracy:>10}"
+            f"{name:<18}{row['max_difference']:>9.1e}{row['classes_differing']:>10}{accuracy:>10}"
             f"{row['bytes']:>11,}  {row['sha256'][:12]}  {row['verified_by']}"
         )
     if certificate["accuracy_left_out"]:

@@ -35,8 +35,36 @@ def refuse_excess(args: Sequence[str]) -> None:
             raise InputError(subject, error.problem, error.remedy) from error
 
 
+# What other tools call it, and the options here that do it.
+ELSEWHERE = {
+    "epochs": "trainer.max_epochs",
+    "num_epochs": "trainer.max_epochs",
+    "lr": "model.lr",
+    "learning_rate": "model.lr",
+    "batch_size": "data.batch_size",
+    "device": "trainer.accelerator",
+    "gpu": "trainer.accelerator",
+    "gpus": "trainer.devices",
+    "cuda": "trainer.accelerator",
+    "checkpoint": "ckpt_path",
+    "ckpt": "ckpt_path",
+    "model": "model.network",
+    "network": "model.network",
+    "data": "data.dataset",
+    "dataset": "data.dataset",
+    "seed": "seed_everything",
+    "out": "output",
+}
+
+
 class Parser(LightningArgumentParser):
-    """Lightning's parser; its errors are one line, with the nearest option for an unknown one."""
+    """Lightning's parser without abbreviations.
+
+    Its errors are one line, with the option that was probably meant for an unknown one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     @classmethod
     def of(cls, command: str) -> "Parser":
@@ -72,6 +100,8 @@ class Parser(LightningArgumentParser):
             name = next(filter(None, unknown.groups()))
             if name.startswith("-") or unknown[2]:
                 remedy = self._nearest(name.split("=")[0].lstrip("-")) or remedy
+            elif "--ckpt_path" in self._option_string_actions:
+                remedy = f"a checkpoint is given as --ckpt_path {name}"
         elif line.startswith("Unexpected config"):
             line = f"--config holds no table of options: {line[18:] or 'it is empty'}"
             remedy = "write such as `data: {batch_size: 64}`"
@@ -83,5 +113,8 @@ class Parser(LightningArgumentParser):
         """Return which option `name` may have meant, with its group or without."""
         options = {option.lstrip("-") for option in self._option_string_actions}
         names = {option.rsplit(".", 1)[-1]: option for option in options} | {o: o for o in options}
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-        return f"did you mean --{names[near[0]]}?" if near else None
+        meant = ELSEWHERE.get(name.lower().replace("-", "_"))
+        if meant not in options:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+            meant = names[near[0]] if near else None
+        return f"did you mean --{meant}?" if meant else None

@@ -62,9 +62,9 @@ def find_checkpoint(which: str | None, root: Path, *, or_pretrained: bool = Fals
     """Return the checkpoint that `which` means.
 
     `best` and `last` are the newest run's, `pretrained` comes with the package, anything else is a
-    path. None means `best`, or `last` where the run has no validation, which is logged. With
-    `or_pretrained`, None means what comes with the package where there is no run at all, which is
-    logged too.
+    path: of a checkpoint, or of a run's folder, which means its best. None means `best`, or `last`
+    where the run has no validation, which is logged. With `or_pretrained`, None means what comes
+    with the package where there is no run at all, which is logged too.
 
     Raises:
         InputError: There is no such checkpoint.
@@ -74,9 +74,12 @@ def find_checkpoint(which: str | None, root: Path, *, or_pretrained: bool = Fals
         which = "pretrained"
     if which == "pretrained":
         return PRETRAINED
-    if which not in (None, "best", "last"):
+    if which in (None, "best", "last"):
+        run = newest(root)
+    elif (run := Run(Path(which))).config.is_file():
+        which = None
+    else:
         return Path(which)
-    run = newest(root)
     wanted = run.last if which == "last" else run.best
     if wanted.is_file():
         return wanted

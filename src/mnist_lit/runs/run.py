@@ -51,7 +51,11 @@ class Run:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         with atomic_write(self.config) as file:
-            file.write(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).encode())
+            file.write(
+                yaml.dump(
+                    dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True
+                ).encode()
+            )
 
     def read_config(self) -> dict[str, Any]:
         """Return the configuration as nested dictionaries of plain values.
@@ -67,6 +71,21 @@ class Run:
         if not isinstance(config, dict):
             raise InputError(self.config, "holds no configuration", "start a new run")
         return config
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that a YAML reader could take for a number: a run may be named 1e-3."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    try:
+        float(text)
+    except ValueError:
+        return yaml.representer.SafeRepresenter.represent_str(dumper, text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'")
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def create(root: Path, name: str) -> Run:
