@@ -69,9 +69,10 @@ def test_ink_darker_than_a_line_stays() -> None:
         ((0, 60, 159, 60),),  # nothing would be left
         ((20, 20, 140, 20), (140, 20, 60, 110)),  # a wide 7
         ((30, 20, 130, 20), (80, 20, 80, 110)),  # T
+        ((80, 8, 80, 112), (80, 8, 40, 50)),  # a tall 1
         ((0, 20, 159, 100),),  # too steep
     ],
-    ids=["dash", "nothing else", "7", "T", "steep"],
+    ids=["dash", "nothing else", "7", "T", "1", "steep"],
 )
 def test_strokes_are_no_lines(strokes: tuple[tuple[int, ...], ...]) -> None:
     assert not found(drawn(*strokes)).any()

@@ -42,9 +42,10 @@ EMNIST_ENLARGEMENT = 3.5
 EMNIST_SIGMA = 1
 EMNIST_REACH = 2
 
-# A line runs straight from one side of the picture to the other, but for this share of it, and at
-# most so steeply; so many slopes are tried.
+# A line runs straight over this share of the picture at least, from this close to one side to as
+# close to the other, and at most so steeply; so many slopes are tried.
 LINE_SHARE = 0.9
+LINE_END = 0.02
 STEEPEST_LINE = 0.06
 LINE_SLOPES = 49
 # A stroke that crosses a line is longer than this many times the line's thickness.

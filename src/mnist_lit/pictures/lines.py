@@ -9,6 +9,7 @@ from scipy import ndimage
 from mnist_lit.pictures.constants import (
     LEAST_CHARACTER,
     LINE_DARKER,
+    LINE_END,
     LINE_SHARE,
     LINE_SLOPES,
     LINE_SWELL,
@@ -110,6 +111,9 @@ def _erase(
     height = len(mask)
     columns = np.flatnonzero((track >= 0) & (track < height))
     columns = columns[mask[track[columns], columns]]
+    margin = LINE_END * mask.shape[1]
+    if columns[0] > margin or columns[-1] < mask.shape[1] - 1 - margin:
+        return  # a stroke of the character
     top = run_start[track[columns], columns]
     bottom = run_stop[track[columns], columns]
     thickness = float(np.median(bottom - top))

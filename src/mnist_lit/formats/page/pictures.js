@@ -190,6 +190,8 @@ function eraseLine(above, mask, width, height, track, runs, { erased, bands }) {
     const at = row * width + x;
     if (row >= 0 && row < height && mask[at]) found.push([x, row, runs.start[at], runs.stop[at]]);
   });
+  const margin = CONSTANTS.line_end * width;
+  if (found[0][0] > margin || found[found.length - 1][0] < width - 1 - margin) return; // a stroke
   const thickness = median(found.map(([, , top, bottom]) => bottom - top));
   const half = thickness / 2, thickest = thickness * CONSTANTS.line_swell + 1;
   const offset = median(found.map(([, row, top, bottom]) => (top + bottom) / 2 - row));
