@@ -1,11 +1,12 @@
-"""What is set once for a process: libraries' voices, threads, allocator, denormal numbers."""
+"""What is set once for a process: the libraries' voices, the allocator, denormal numbers."""
 
 import contextlib
 import ctypes
 import logging
-import os
 import sys
 import warnings
+
+import torch
 
 # What libraries warn of in a healthy run, and why it may stay unsaid.
 HARMLESS = (
@@ -35,20 +36,8 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def share_cores() -> None:
-    """Let threads that wait for each other sleep soon. Call it before PyTorch is imported.
-
-    GNU OpenMP's threads spin at each barrier. On a machine with other work, one whose core is taken
-    keeps the others spinning through its time slices. What the user has set stays.
-    """
-    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = "1000"
-
-
 def prepare() -> None:
     """Set what makes a CPU step fast and changes no result."""
-    import torch
-
     # After many epochs saturated sigmoids give numbers so small that CPUs compute them slowly.
     torch.set_flush_denormal(True)
     if sys.platform == "linux":

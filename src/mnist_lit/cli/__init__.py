@@ -8,7 +8,6 @@ import traceback
 from importlib import import_module
 from types import FrameType
 
-from mnist_lit import environment
 from mnist_lit.cli import console, options
 from mnist_lit.errors import Failure, InputError, Interrupted, NotACheckpoint
 
@@ -48,7 +47,6 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"mnist-lit {__version__}")
         return 0
-    environment.share_cores()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
     try:
