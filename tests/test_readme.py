@@ -158,6 +158,7 @@ def test_faults_are_tested() -> None:
     assert not missing, "docs/faults.md names tests that aren't there:\n" + "\n".join(missing)
 
 
+@pytest.mark.slow
 def test_commands_of_extending(command: Command) -> None:
     shutil.copytree(REPOSITORY / "configs", "configs")
     loop, compare = shell(EXTENDING)

@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
@@ -100,7 +101,7 @@ class Parser(LightningArgumentParser):
             name = next(filter(None, unknown.groups()))
             if name.startswith("-") or unknown[2]:
                 remedy = self._nearest(name.split("=")[0].lstrip("-")) or remedy
-            elif "--ckpt_path" in self._option_string_actions:
+            elif "--ckpt_path" in self._option_string_actions and Path(name).exists():
                 remedy = f"a checkpoint is given as --ckpt_path {name}"
         elif line.startswith("Unexpected config"):
             line = f"--config holds no table of options: {line[18:] or 'it is empty'}"
