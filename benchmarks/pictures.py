@@ -1,6 +1,7 @@
 """How often are digits read right in pictures with boxes, shadows, thin strokes and other trouble?
 
-python benchmarks/pictures.py [--data_dir DIR] [--count 500] [--kinds lines_frame border]
+python benchmarks/pictures.py [--data_dir DIR] [--count 500] [--kinds frame border]
+python benchmarks/pictures.py [--data_dir DIR] --draw docs/images/pictures.png
 
 Digits of MNIST's test set are drawn with a pen of a random width, colour and place into generated
 pictures of each kind of trouble, and read with the packaged weights. `network` is the accuracy on
@@ -10,12 +11,13 @@ the same digits' own 28×28 images.
 import argparse
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scipy import ndimage
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
@@ -194,13 +196,36 @@ KINDS: dict[str, Draw] = {
 }
 
 
+def draw(path: Path, images: torch.Tensor, kinds: Sequence[str]) -> None:
+    """Draw a picture of each kind, and below it what the network sees."""
+    tile, gap, columns = 112, 8, 7
+    rows = -(-len(kinds) // columns)
+    height = 2 * tile + 34
+    sheet = Image.new("RGB", (columns * (tile + gap) + gap, rows * height + 4), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for i, kind in enumerate(kinds):
+        picture = KINDS[kind](images[20 + 3 * i].numpy(), np.random.default_rng(i + 5))
+        seen = Image.fromarray(prepare(grey_of(picture)).image).resize((tile, tile), 0)
+        x, y = gap + i % columns * (tile + gap), i // columns * height
+        pen.text((x, y + 4), kind.replace("above and below", "on two sides"), "black", font)
+        picture.thumbnail((tile, tile))
+        sheet.paste(picture, (x, y + 22))
+        sheet.paste(seen, (x, y + 26 + tile))
+    sheet.save(path, optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default="data", help="the folder with MNIST")
     parser.add_argument("--count", type=int, default=500, help="pictures of each kind")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), help="some of them")
+    parser.add_argument("--draw", type=Path, help="only draw one of each into this .png file")
     args = parser.parse_args()
     images, labels = Published("mnist", args.data_dir).read("test")
+    if args.draw:
+        # All kinds but the one without trouble and the one that isn't solved.
+        draw(args.draw, images[:, 0], [kind for kind in KINDS if kind not in ("clean", "shadow")])
+        return
     images, labels = images[: args.count], labels[: args.count]
     network = checkpoints.read("pretrained").build()
     own = (probabilities(network, images).argmax(1) == labels).float().mean()

@@ -41,6 +41,15 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+# What array files and tables of images are called.
+TABLE_SUFFIXES = (".npz", ".csv", ".csv.gz")
+
+
+def is_table(path: str | Path) -> bool:
+    """Tell whether a file is named like an array file or a table, with many images."""
+    return str(path).casefold().endswith(TABLE_SUFFIXES)
+
+
 def sha256(path: Path) -> str:
     """Return a file's checksum as hexadecimal digits."""
     with path.open("rb") as file:

@@ -12,6 +12,7 @@ import torch
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.errors import Argument, InputError
+from mnist_lit.files import is_table
 from mnist_lit.network.inference import UNSURE, probabilities
 from mnist_lit.pictures import preprocessing as pictures
 from mnist_lit.pictures.decoding import KINDS, SUFFIXES
@@ -80,11 +81,6 @@ def read_pictures(
             broken(error)
         else:
             yield str(path), picture
-
-
-def is_table(path: str | Path) -> bool:
-    """Tell whether a file is an array file or a table, with many images."""
-    return str(path).casefold().endswith((".npz", ".csv", ".csv.gz"))
 
 
 def _rows(

@@ -169,6 +169,16 @@ REFUSED: list[tuple[Any, str, str, str]] = [
         "wrong answers",
         "same stride",
     ),
+    (
+        [
+            big(kernel_size=[3, 28]),
+            big(kernel_size=[3, 1], stride=2, padding=1),
+            *END,
+        ],
+        "layer 2, Conv2d:",
+        "wrong answers",
+        "same stride",
+    ),
     ([big(dilation=14), *END], "layer 1, Conv2d:", "with its dilation", "kernel_size"),
     ([CONV, *[POOL] * 5, *END], "layer 6, MaxPool2d:", "4×1×1, smaller", "remove a pool before it"),
     ([{"AvgPool2d": 30}, *END], "layer 1, AvgPool2d:", "1×28×28, smaller", "kernel_size"),

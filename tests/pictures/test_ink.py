@@ -83,3 +83,26 @@ def test_two_characters() -> None:
     page[20:80, 30:40] = page[20:80, 150:160] = 0
     Image.fromarray(page).save("eleven.png")
     assert pictures.read("eleven.png").note == "more than one character?"
+
+
+@pytest.mark.parametrize("border", [1, 5])
+def test_a_border_is_not_the_ground(border: int) -> None:
+    page = np.full((100, 100), 255, np.float32)
+    page[20:80, 45:55] = 0
+    expected = pictures.prepare(page).image
+    for edge in (page[:border], page[-border:], page[:, :border], page[:, -border:]):
+        edge[:] = 0
+    assert np.array_equal(pictures.prepare(page).image, expected)
+
+
+def test_thin_strokes_are_thickened() -> None:
+    page = np.full((300, 300), 255, np.float32)
+    page[30:270, 149:151] = 0  # 0.2 pixels of 28
+    image = pictures.prepare(page).image
+    assert 2 <= (image > 127).sum(1).max() <= 3 and image.max() == 255
+
+
+def test_a_small_stroke_on_a_large_sheet_is_not_blank() -> None:
+    page = np.full((500, 500), 255, np.float32)
+    page[240:255, 250:253] = 0
+    assert pictures.prepare(page).note == ""

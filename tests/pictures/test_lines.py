@@ -69,7 +69,7 @@ def test_ink_darker_than_a_line_stays() -> None:
         ((0, 60, 159, 60),),  # nothing would be left
         ((20, 20, 140, 20), (140, 20, 60, 110)),  # a wide 7
         ((30, 20, 130, 20), (80, 20, 80, 110)),  # T
-        ((80, 8, 80, 112), (80, 8, 40, 50)),  # a tall 1
+        ((80, 4, 80, 115), (80, 4, 40, 50)),  # a tall 1
         ((0, 20, 159, 100),),  # too steep
     ],
     ids=["dash", "nothing else", "7", "T", "1", "steep"],

@@ -17,7 +17,7 @@ from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.cli import console, options
 from mnist_lit.cli.plain import ArgumentParser
 from mnist_lit.errors import InputError, printable
-from mnist_lit.files import atomic_write
+from mnist_lit.files import atomic_write, is_table
 from mnist_lit.pictures.preprocessing import Picture
 from mnist_lit.prediction import Prediction
 from mnist_lit.runs import finding
@@ -58,9 +58,7 @@ def _parse(args: list[str]) -> argparse.Namespace:
     given = parser.parse_args(args)
     if bool(given.pictures) == (given.test_image is not None):
         parser.error("give pictures, or --test-image N")
-    if given.submission and not (
-        len(given.pictures) == 1 and prediction.is_table(given.pictures[0])
-    ):
+    if given.submission and not (len(given.pictures) == 1 and is_table(given.pictures[0])):
         parser.error("--submission needs one table of images, .csv or .npz")
     return given
 
@@ -157,7 +155,7 @@ def _lines(files: Sequence[str], class_names: Sequence[str]) -> Callable[[Iterab
     """Return the function that makes a line of the table from its cells."""
     space = shutil.get_terminal_size().columns - 50
     row = len(" row 00000")
-    of_file = max(len(printable(file)) + row * prediction.is_table(file) for file in files)
+    of_file = max(len(printable(file)) + row * is_table(file) for file in files)
     of_file = min(of_file, space)
     of_class = max(len(printable(name)) for name in class_names)
     widths = (max(of_class, 5), 11, max(of_class, 9), 21)

@@ -166,11 +166,8 @@ class CLI(LightningCLI):
             if path.name == "last.ckpt":
                 self.run = finding.run_of(path)
         self.checkpoint = self._read(path)
-        plan = resume.plan_resume(given, self.checkpoint, in_place=self.run is not None)
-        if self.run:
-            # What was last asked for lasts, though no epoch may have ended since.
-            plan |= {"trainer": self.run.read_config()["trainer"]}
-        return plan
+        config = self.run.read_config() if self.run else None
+        return resume.plan_resume(given, self.checkpoint, run=config)
 
     def _read(self, path: Path) -> Checkpoint:
         try:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mnist_lit.data import arrays, sample, table
 from mnist_lit.data.catalogue import CATALOGUE
-from mnist_lit.data.file import SUFFIXES, Options, is_file_of_images, name_of
+from mnist_lit.data.file import Options, name_of
 from mnist_lit.data.folder import Folder
 from mnist_lit.data.own import Own
 from mnist_lit.data.published import Published
 from mnist_lit.data.splits import Splits
 from mnist_lit.errors import Argument, InputError, printable
+from mnist_lit.files import TABLE_SUFFIXES, is_table
 from mnist_lit.pictures.constants import LARGEST_SIDE, PUBLISHED_SIDE, SMALLEST_SIDE
 
 if TYPE_CHECKING:
@@ -165,12 +166,12 @@ def _own_path(dataset: str, data_dir: str) -> Path:
             "rename it",
         )
     path = _path(dataset, data_dir)
-    if path.is_dir() or (path.is_file() and is_file_of_images(path)):
+    if path.is_dir() or (path.is_file() and is_table(path)):
         return path
     near = difflib.get_close_matches(dataset, CATALOGUE, n=1)
     raise InputError(
         Argument("dataset", dataset),
-        f"is not a folder of pictures, a {', '.join(SUFFIXES)} file or a published data set",
+        f"is not a folder of pictures, a {', '.join(TABLE_SUFFIXES)} file or a published data set",
         f"did you mean {near[0]}?" if near else f"the published ones are {', '.join(CATALOGUE)}",
     )
 

@@ -14,10 +14,8 @@ from mnist_lit.data.conversion import convert
 from mnist_lit.data.own import Own
 from mnist_lit.data.values import Wrong, as_numbers, check_labels, classes
 from mnist_lit.errors import Argument, InputError
-from mnist_lit.files import sha256, sha256_of_text
+from mnist_lit.files import TABLE_SUFFIXES, sha256, sha256_of_text
 from mnist_lit.pictures.constants import LARGEST_SIDE, SMALLEST_SIDE
-
-SUFFIXES = (".npz", ".csv", ".csv.gz")
 
 
 class Part(NamedTuple):
@@ -173,11 +171,6 @@ class File(Own):
 def name_of(path: Path) -> str:
     """Return what a data set in a file or folder is called, without the file's suffix."""
     name = path.name
-    for suffix in SUFFIXES:
+    for suffix in TABLE_SUFFIXES:
         name = name[: -len(suffix)] if name.casefold().endswith(suffix) else name
     return unicodedata.normalize("NFC", name)
-
-
-def is_file_of_images(path: Path) -> bool:
-    """Tell whether a file is named like an array file or a table."""
-    return path.name.casefold().endswith(SUFFIXES)

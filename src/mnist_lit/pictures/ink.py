@@ -90,7 +90,7 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
         note = "no clear character" if high > 64 else "hardly any contrast"
     elif mask.mean() > 0.5:
         note = "almost all ink"
-    elif _is_several(mask, parts, n, kept) or (
+    elif _is_several(mask, parts, n) or (
         kept.sum() > 1 and chosen[box(chosen)].shape[1] > 1.4 * chosen[box(chosen)].shape[0]
     ):
         note = "more than one character?"
@@ -112,9 +112,7 @@ def _thickened(ink: Grey, chosen: NDArray[np.bool_]) -> Grey:
     return np.asarray(ndimage.maximum_filter(ink, 2 * reach + 1, mode="constant"), np.float32)
 
 
-def _is_several(
-    mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int, kept: NDArray[np.bool_]
-) -> bool:
+def _is_several(mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int) -> bool:
     """Tell whether a mask has so many parts that they must be several characters."""
     sizes = ndimage.sum_labels(mask, parts, range(1, n + 1))
     return int((sizes >= LEAST_PART * mask.size).sum()) >= SEVERAL

@@ -24,13 +24,15 @@ ANEW = ("leave it out, or start a new run from the weights by", Argument("weight
 Config = dict[str, Any]
 
 
-def plan_resume(given: Mapping[str, Any], checkpoint: Checkpoint, *, in_place: bool) -> Config:
+def plan_resume(given: Mapping[str, Any], checkpoint: Checkpoint, *, run: Config | None) -> Config:
     """Return the configuration to resume with, under what was given.
 
     Args:
         given: What the user gave, as a nested configuration.
         checkpoint: The checkpoint to resume from.
-        in_place: Whether the run continues in its own folder, whose name is then fixed.
+        run: What the run was last given, if it continues in its own folder; then its name is
+            fixed, and what was asked of the trainer lasts, though no epoch may have ended since.
+            None where a new folder is made.
 
     Raises:
         InputError: The checkpoint can't be resumed, or a value that was given contradicts it.
@@ -48,7 +50,7 @@ def plan_resume(given: Mapping[str, Any], checkpoint: Checkpoint, *, in_place: b
             ("resume from an earlier epoch's checkpoint, or start a new run by", _weights(path)),
         )
     base = _base(checkpoint)
-    free = {"trainer", "ckpt_path", "runs"} | (set() if in_place else {"name"})
+    free = {"trainer", "ckpt_path", "runs"} | ({"name"} if run is None else set())
     if "trainer" not in checkpoint.config:
         # Imported, or saved by a Trainer in the user's own program, which leaves the rest open.
         free |= {"data", "name", "seed_everything"}
@@ -57,7 +59,8 @@ def plan_resume(given: Mapping[str, Any], checkpoint: Checkpoint, *, in_place: b
         trainer = given.get("trainer", {})
         length = {name: trainer[name] for name in LENGTH if name in trainer}
         refuse_differences(base, {"trainer": length}, set(), path)
-    return base | {"data": datasets.options_of(checkpoint, given.get("data"))}
+    asked = {"trainer": run["trainer"]} if run and "trainer" in run else {}
+    return base | {"data": datasets.options_of(checkpoint, given.get("data"))} | asked
 
 
 def plan_evaluation(given: Mapping[str, Any], checkpoint: Checkpoint) -> Config:
