@@ -113,6 +113,8 @@ def test_nothing_left_to_train_on() -> None:
         ("rotation", 180),
         ("shift", 1),
         ("scale", 1),
+        ("elastic", 1),
+        ("thickness", 1),
         ("image_size", 7),
         ("image_size", 257),
         ("image_size", 28.0),
@@ -125,7 +127,9 @@ def test_value_out_of_range(name: str, value: float) -> None:
     assert caught.value.subject == Argument(name, value)
 
 
-@pytest.mark.parametrize("name", ["val_split", "rotation", "shift", "scale"])
+@pytest.mark.parametrize(
+    "name", ["val_split", "rotation", "shift", "scale", "elastic", "thickness"]
+)
 def test_not_a_number(name: str) -> None:
     with pytest.raises(InputError) as caught:
         MNISTDataModule(**{name: float("nan")})  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ GROUPS = {
     "data": (
         "dataset", "data_dir", "source", "preprocessing", "image_size", "value_range",
         "transposed", "strict", "val_split", "batch_size", "rotation", "shift", "scale",
+        "elastic", "thickness", "flip",
     ),
     "model": ("network", "dropout", "lr", "schedule", "warmup", "betas", "eps", "large"),
     "trainer": (

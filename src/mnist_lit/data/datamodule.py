@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mnist_lit.data import datasets
-from mnist_lit.data.augmentation import random_affine
+from mnist_lit.data.augmentation import Augmentation
 from mnist_lit.errors import Argument, InputError
 
 T = TypeVar("T")
@@ -76,6 +76,11 @@ class MNISTDataModule(pl.LightningDataModule):
         rotation: Training images are turned by up to this many degrees, either way.
         shift: Training images are moved by up to this share of their side.
         scale: Training images grow or shrink by up to this share.
+        elastic: The parts of a training image move against each other by about this share of its
+            side.
+        thickness: Strokes in training images become thicker or thinner by up to this many pixels on
+            each side, less than 1.
+        flip: Whether half of the training images are mirrored, left to right.
 
     Raises:
         InputError: There is no such data set, or a value is out of its range.
@@ -96,6 +101,9 @@ class MNISTDataModule(pl.LightningDataModule):
         rotation: float = 0.0,
         shift: float = 0.0,
         scale: float = 0.0,
+        elastic: float = 0.0,
+        thickness: float = 0.0,
+        flip: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -105,6 +113,8 @@ class MNISTDataModule(pl.LightningDataModule):
             ("rotation", rotation, 180),
             ("shift", shift, 1),
             ("scale", scale, 1),
+            ("elastic", elastic, 1),
+            ("thickness", thickness, 1),
         )
         for name, value, limit in values:
             if not 0 <= value < limit:
@@ -125,9 +135,14 @@ class MNISTDataModule(pl.LightningDataModule):
         self.name: str = self.dataset.name
         self.val_split = val_split
         self.batch_size = batch_size
-        self.rotation = rotation
-        self.shift = shift
-        self.scale = scale
+        self.augmentation = Augmentation(
+            rotation=rotation,
+            shift=shift,
+            scale=scale,
+            elastic=elastic,
+            thickness=thickness,
+            flip=flip,
+        )
         self.splits: dict[str, ImageDataset] = {}
 
     @property
@@ -180,11 +195,10 @@ class MNISTDataModule(pl.LightningDataModule):
     def on_after_batch_transfer(
         self, batch: tuple[Tensor, Tensor], dataloader_idx: int
     ) -> tuple[Tensor, Tensor]:
-        changes = {"rotation": self.rotation, "shift": self.shift, "scale": self.scale}
-        if self.trainer is None or not self.trainer.training or not any(changes.values()):
+        if self.trainer is None or not self.trainer.training or not self.augmentation:
             return batch
         images, labels = batch
-        return random_affine(images, **changes), labels
+        return self.augmentation(images), labels
 
     def _evaluation_loader(self, split: str) -> DataLoader[Any]:
         dataset = self.splits[split]
