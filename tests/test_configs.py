@@ -1,5 +1,6 @@
 """The configs in `configs/`: each says what it is for, loads, and sets what it names."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,13 @@ def test_loads_and_says_what_for(path: Path) -> None:
     if "--data.dataset DIR" in text:
         small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
         options += ["--data.dataset", "letters"]
+    shutil.copytree(REPOSITORY / "configs", "configs")
     given, whole = yaml.safe_load(text), resolved(*options)
     for group, options in given.items():
         for name, value in options.items():
-            if name != "callbacks":
+            if str(value).endswith(".yaml"):
+                assert whole[group][name] == Architecture.of(value).plain()
+            elif name != "callbacks":
                 assert whole[group][name] == value
 
 
