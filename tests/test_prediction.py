@@ -94,7 +94,9 @@ def test_order_of_files() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     files = ["folder/a.PNG", "folder/b.png", "folder/in/c.jpg"]
-    assert expand(["folder"]) == files
+    left_out: dict[str, list[str]] = {}
+    assert expand(["folder"], left_out.__setitem__) == files
+    assert left_out == {"folder": ["in/notes.txt"]}
     assert expand(["folder/in", "none.png", "folder/?.png"]) == [files[2], "none.png", files[1]]
 
 

@@ -116,8 +116,14 @@ def answers(
             yield Prediction(file, names[label], best, names[other], second, note), picture
 
 
-def expand(paths: Sequence[str]) -> list[str]:
+def expand(
+    paths: Sequence[str], left_out: Callable[[str, list[str]], None] | None = None
+) -> list[str]:
     """Return the files that are meant by files, folders of pictures and patterns.
+
+    Args:
+        paths: Files, folders and patterns.
+        left_out: Called with each folder that holds other files too, and their names.
 
     Raises:
         InputError: A folder holds no picture, or no file fits a pattern.
@@ -126,12 +132,15 @@ def expand(paths: Sequence[str]) -> list[str]:
     for name in paths:
         path = Path(name)
         if path.is_dir():
-            found = [
-                str(file)
+            inside = [
+                file
                 for file in sorted(path.rglob("*"))
-                if file.suffix.lower() in SUFFIXES
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
+                if not any(part.startswith(".") for part in file.relative_to(path).parts)
             ]
+            found = [str(file) for file in inside if file.suffix.lower() in SUFFIXES]
+            others = [file for file in inside if file.is_file() and str(file) not in found]
+            if others and left_out:
+                left_out(name, [str(file.relative_to(path)) for file in others])
         elif not path.exists() and glob.has_magic(name):
             found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 absolute ones too
         else:

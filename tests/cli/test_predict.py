@@ -59,6 +59,7 @@ def test_folders_and_patterns(command: Command, digits: list[int]) -> None:
     Path("shots/notes.txt").write_text("")
     answer = command("predict", "shots", "1?.png", "--ckpt_path", "pretrained")
     assert answer.code == 0
+    assert answer.err.startswith("shots: left out notes.txt (not PNG,")
     files = [line.split()[0] for line in answer.out.splitlines()[2:]]
     assert files == ["shots/b.png", "shots/inner/a.PNG", *(f"{i}.png" for i in range(10, 20))]
     Path("empty").mkdir()

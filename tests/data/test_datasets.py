@@ -94,6 +94,9 @@ def test_no_such_data_set() -> None:
     error = refused("fasion")
     assert error.subject == Argument("dataset", "fasion")
     assert error.remedy == "did you mean fashion?"
+    assert refused("emnist").remedy == (
+        "did you mean emnist-balanced or emnist-letters or emnist-digits?"
+    )
     assert "emnist-letters" in str(refused("mine/pictures").remedy)
     Path("table.txt").write_text("x")
     assert refused("table.txt").subject == Argument("dataset", "table.txt")
@@ -225,3 +228,25 @@ def test_kinds_of_files() -> None:
     Path("train.csv").rename("mnist.CSV")
     assert datasets.find("mnist.CSV").name == "mnist-csv"
     assert datasets.run_name("a/train.csv.gz") == "train"
+
+
+@pytest.mark.parametrize(
+    "given, name",
+    [
+        ("MNIST", "mnist"),
+        ("FashionMNIST", "fashion"),
+        ("fashion-mnist", "fashion"),
+        ("KMNIST", "kmnist"),
+        ("EMNIST_letters", "emnist-letters"),
+    ],
+)
+def test_other_spellings_of_published_names(given: str, name: str) -> None:
+    Path("data", given).mkdir(parents=True)  # where torchvision keeps the files of some
+    assert datasets.find(given).name == name
+    assert datasets.run_name(given) == name
+
+
+def test_a_folder_of_that_name_is_the_users_own(folder: Path) -> None:
+    folder.rename("Fashion")
+    found = datasets.find("Fashion")
+    assert isinstance(found, Folder) and found.name == "Fashion"

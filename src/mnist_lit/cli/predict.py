@@ -18,11 +18,13 @@ from mnist_lit.cli import console, options
 from mnist_lit.cli.plain import ArgumentParser
 from mnist_lit.errors import InputError, printable
 from mnist_lit.files import atomic_write, is_table
+from mnist_lit.pictures.decoding import KINDS
 from mnist_lit.pictures.preprocessing import Picture
 from mnist_lit.prediction import Prediction
 from mnist_lit.runs import finding
 
 SHOWN = 100  # pictures in the figure
+NAMED = 5  # of the files in a folder that aren't pictures
 DATA = ("dataset", "data_dir", "value_range", "transposed")  # arguments of the data module
 
 
@@ -118,7 +120,7 @@ def command(args: list[str]) -> int:
     if "transposed" in data:
         data["transposed"] = data["transposed"] == "true"
     if given.test_image is None:
-        files = prediction.expand(given.pictures)
+        files = prediction.expand(given.pictures, _left_out)
         seen = prediction.read_pictures(files, checkpoint, broken, data)
     else:
         files = ["test image 00000"]
@@ -143,6 +145,11 @@ def command(args: list[str]) -> int:
     if show and shown:
         _draw(show, shown, checkpoint.class_names)
     return 2 if failures else 0
+
+
+def _left_out(folder: str, files: Sequence[str]) -> None:
+    names = ", ".join(files[:NAMED]) + (f" and {len(files) - NAMED:,} more" * (len(files) > NAMED))
+    console.show(printable(f"{folder}: left out {names} (not {KINDS})"), sys.stderr)
 
 
 def _name(checkpoint: Checkpoint) -> None:

@@ -58,6 +58,19 @@ class DataSet(Protocol):
         """Return the splits; a share `val_split` of the training images validates."""
 
 
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _meant(dataset: str) -> str:
+    """Return the name of the published data set that is meant, unless there is such a file."""
+    return dataset if Path(dataset).exists() else PUBLISHED_AS.get(_letters(dataset), dataset)
+
+
+# Their names without regard to case and hyphens, and torchvision's name of Fashion-MNIST.
+PUBLISHED_AS = {_letters(name): name for name in CATALOGUE} | {"fashionmnist": "fashion"}
+
+
 def default_data_dir() -> str:
     """Return the folder for data where none is named: $MNIST_LIT_DATA_DIR, else `data`."""
     return os.environ.get("MNIST_LIT_DATA_DIR") or "data"
@@ -84,6 +97,7 @@ def find(
     """
     _check_image_size(image_size)
     _check_value_range(value_range)
+    dataset = _meant(dataset)
     if source == "sample" and dataset != "mnist":
         raise InputError(
             Argument("source", source), f"is a sample of mnist, not of {dataset}", "leave it out"
@@ -168,11 +182,14 @@ def _own_path(dataset: str, data_dir: str) -> Path:
     path = _path(dataset, data_dir)
     if path.is_dir() or (path.is_file() and is_table(path)):
         return path
-    near = difflib.get_close_matches(dataset, CATALOGUE, n=1)
+    near = [name for name in CATALOGUE if _letters(name).startswith(_letters(dataset) or "-")]
+    near = near or difflib.get_close_matches(dataset, CATALOGUE, n=1)
     raise InputError(
         Argument("dataset", dataset),
         f"is not a folder of pictures, a {', '.join(TABLE_SUFFIXES)} file or a published data set",
-        f"did you mean {near[0]}?" if near else f"the published ones are {', '.join(CATALOGUE)}",
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"the published ones are {', '.join(CATALOGUE)}",
     )
 
 
@@ -260,4 +277,5 @@ def has_changed(found: DataSet, checkpoint: "Checkpoint") -> bool:
 
 def run_name(dataset: str) -> str:
     """Return the name of a run on a data set where the user gives none."""
+    dataset = _meant(dataset)
     return dataset if dataset in CATALOGUE else name_of(Path(dataset).resolve())

@@ -13,7 +13,7 @@ from mnist_lit.pictures.constants import WORKING_SIDE
 # By name, so that no other of Pillow's decoders ever sees an untrusted file.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 SUFFIXES = {
-    ".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm",
+    ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm",
 }  # fmt: skip
 KINDS = "PNG, JPEG, BMP, WebP, TIFF, GIF, PGM or PPM"  # what errors call them
 MAX_PIXELS = 64_000_000
