@@ -19,7 +19,7 @@ from helpers import SHORT, Command
 from helpers import parts as parts_of
 from mnist_lit.data.catalogue import CATALOGUE
 from mnist_lit.data.published import Published, Unavailable
-from mnist_lit.errors import RunError
+from mnist_lit.errors import Argument, InputError, RunError
 
 OTHERS = [name for name in CATALOGUE if name != "mnist"]
 EMNIST = [name for name in CATALOGUE if name.startswith("emnist")]
@@ -225,6 +225,16 @@ def test_nothing_stands_in_for_another_data_set(monkeypatch: pytest.MonkeyPatch)
     assert caught.value.subject == "FashionMNIST"
     assert "is not in data/FashionMNIST/raw" in str(caught.value.problem)
     assert not any("sample" in str(part) for part in parts_of(caught.value.remedy))
+
+
+@pytest.mark.parametrize("parent", ["letters", "letters/train"])
+def test_folders_of_pictures_are_not_where_files_are_kept(parent: str) -> None:
+    small_data.write_folder(Path(parent), small_data.digits(4, 2), ["A", "B"])
+    with pytest.raises(InputError) as caught:
+        Published("mnist", "letters").prepare()
+    assert caught.value.subject == Argument("data_dir", "letters")
+    assert caught.value.remedy == ("to train on them give it as", Argument("dataset", "letters"))
+    assert not Path("letters/MNIST").exists()
 
 
 def test_damage_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

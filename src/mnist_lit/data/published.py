@@ -19,6 +19,7 @@ from mnist_lit.data.splits import Splits, last
 from mnist_lit.errors import Argument, InputError, RunError, Words
 from mnist_lit.files import sha256
 from mnist_lit.pictures.constants import PUBLISHED_SIDE
+from mnist_lit.pictures.decoding import SUFFIXES
 
 MISSING = "is missing"
 DIFFERENT = "differs from the published file (sha256)"
@@ -158,11 +159,13 @@ class Published:
         Runs that start together share one download: the first one fetches, the others wait.
 
         Raises:
+            InputError: The folder holds pictures in a folder for each class.
             Unavailable: Files are missing and cannot be downloaded.
             RunError: A wrong file cannot be replaced, or the folder cannot be written.
         """
         if not self.problems():
             return
+        self._refuse_pictures()
         try:
             self.raw.mkdir(parents=True, exist_ok=True)
             with FileLock(self.raw / ".download.lock"):
@@ -179,6 +182,24 @@ class Published:
                     *(sample_helps if self._sample_helps else ()),
                 ),
             ) from error
+
+    def _refuse_pictures(self) -> None:
+        """Raise InputError where `data_dir` was given in place of `dataset`."""
+        classes = [
+            folder
+            for parent in (Path(self.data_dir), Path(self.data_dir, "train"))
+            if parent.is_dir()
+            for folder in sorted(parent.iterdir())
+            if folder.is_dir()
+            and not (folder / "labels.csv").exists()
+            and any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+        ]
+        if len(classes) > 1:
+            raise InputError(
+                Argument("data_dir", self.data_dir),
+                f"holds pictures, in {classes[0].name}, {classes[1].name} and so on",
+                ("to train on them give it as", Argument("dataset", self.data_dir)),
+            )
 
     def _fetch(self, wrong: Mapping[str, str]) -> None:
         try:
