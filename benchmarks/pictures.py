@@ -207,7 +207,8 @@ def draw(path: Path, images: torch.Tensor, kinds: Sequence[str]) -> None:
         picture = KINDS[kind](images[20 + 3 * i].numpy(), np.random.default_rng(i + 5))
         seen = Image.fromarray(prepare(grey_of(picture)).image).resize((tile, tile), 0)
         x, y = gap + i % columns * (tile + gap), i // columns * height
-        pen.text((x, y + 4), kind.replace("above and below", "on two sides"), "black", font)
+        name = kind.replace("above and below", "on two sides").replace(" ink and paper", "")
+        pen.text((x, y + 4), name, "black", font)
         picture.thumbnail((tile, tile))
         sheet.paste(picture, (x, y + 22))
         sheet.paste(seen, (x, y + 26 + tile))
