@@ -132,15 +132,17 @@ def expand(
     for name in paths:
         path = Path(name)
         if path.is_dir():
-            inside = [
-                file
-                for file in sorted(path.rglob("*"))
-                if not any(part.startswith(".") for part in file.relative_to(path).parts)
-            ]
-            found = [str(file) for file in inside if file.suffix.lower() in SUFFIXES]
-            others = [file for file in inside if file.is_file() and str(file) not in found]
+            found, others = [], []
+            for file in sorted(path.rglob("*")):
+                within = file.relative_to(path)
+                if any(part.startswith(".") for part in within.parts):
+                    continue
+                if file.suffix.lower() in SUFFIXES:
+                    found.append(str(file))
+                elif file.is_file():
+                    others.append(str(within))
             if others and left_out:
-                left_out(name, [str(file.relative_to(path)) for file in others])
+                left_out(name, others)
         elif not path.exists() and glob.has_magic(name):
             found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 absolute ones too
         else:

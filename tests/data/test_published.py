@@ -227,7 +227,7 @@ def test_nothing_stands_in_for_another_data_set(monkeypatch: pytest.MonkeyPatch)
     assert not any("sample" in str(part) for part in parts_of(caught.value.remedy))
 
 
-@pytest.mark.parametrize("parent", ["letters", "letters/train"])
+@pytest.mark.parametrize("parent", ["letters", "letters/train", "letters/training"])
 def test_folders_of_pictures_are_not_where_files_are_kept(parent: str) -> None:
     small_data.write_folder(Path(parent), small_data.digits(4, 2), ["A", "B"])
     with pytest.raises(InputError) as caught:
@@ -235,6 +235,16 @@ def test_folders_of_pictures_are_not_where_files_are_kept(parent: str) -> None:
     assert caught.value.subject == Argument("data_dir", "letters")
     assert caught.value.remedy == ("to train on them give it as", Argument("dataset", "letters"))
     assert not Path("letters/MNIST").exists()
+
+
+def test_data_sets_may_lie_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [])
+    small_data.write_folder(Path("data"), small_data.digits(4, 2), ["mine", "yours"])
+    for name in ("mine", "yours"):
+        Path("data", name, "labels.csv").touch()
+    found = Published("mnist", "data")
+    found.prepare()
+    assert found.name == "mnist-sample-5k"
 
 
 def test_damage_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

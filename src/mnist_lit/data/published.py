@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mnist_lit.data import download, sample
 from mnist_lit.data.catalogue import CATALOGUE
+from mnist_lit.data.listing import PARTS
 from mnist_lit.data.places import places
 from mnist_lit.data.splits import Splits, last
 from mnist_lit.errors import Argument, InputError, RunError, Words
@@ -187,12 +188,10 @@ class Published:
         """Raise InputError where `data_dir` was given in place of `dataset`."""
         classes = [
             folder
-            for parent in (Path(self.data_dir), Path(self.data_dir, "train"))
-            if parent.is_dir()
-            for folder in sorted(parent.iterdir())
-            if folder.is_dir()
-            and not (folder / "labels.csv").exists()
-            and any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+            for parent in (Path(self.data_dir), *(Path(self.data_dir, part) for part in PARTS))
+            for folder in sorted(parent.glob("*"))
+            if not (folder / "labels.csv").exists()  # a data set of its own
+            and any(file.suffix.lower() in SUFFIXES for file in folder.glob("*"))
         ]
         if len(classes) > 1:
             raise InputError(
