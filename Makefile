@@ -63,5 +63,5 @@ lock: .venv/installed-dev
 	@echo "and so on. This takes about half a minute the first time, and 500 MB of disk."
 	@# pip of Python 3.11 to 3.13 is too old for --group.
 	$(PIP) pip
-	$(PIP) --group dev --editable ".[export]"
+	$(PIP) --group dev --editable ".[export,heic]"
 	@touch $@

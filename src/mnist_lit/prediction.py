@@ -17,6 +17,7 @@ from mnist_lit.network.inference import UNSURE, probabilities
 from mnist_lit.pictures import preprocessing as pictures
 from mnist_lit.pictures.decoding import KINDS, SUFFIXES
 from mnist_lit.pictures.preprocessing import Picture
+from mnist_lit.pictures.splitting import Box
 
 BATCH = 256  # pictures that are held in memory at once
 
@@ -32,10 +33,17 @@ class Prediction(NamedTuple):
     note: str
 
 
+class SplitPrediction(Prediction):
+    """What a network reads in one character of a picture, and its place in the picture's pixels."""
+
+    box: Box
+
+
 def predict(
     paths: str | Path | Iterable[str | Path],
     checkpoint: str | Path = PRETRAINED,
     *,
+    split: bool = False,
     broken: Callable[[InputError], None] | None = None,
 ) -> Iterator[Prediction]:
     """Yield what a checkpoint's network reads in picture files, one after the other.
@@ -47,6 +55,7 @@ def predict(
         paths: Picture files, or array files or tables with an image in each row; or one.
         checkpoint: A file that `fit`, `import_keras` or `export_checkpoint` (as safetensors) wrote.
             By default the weights that come with the package.
+        split: Yield a `SplitPrediction` for each separate character of a picture, line by line.
         broken: Called with the error of each file that cannot be read; by default it is raised.
 
     Raises:
@@ -54,8 +63,11 @@ def predict(
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
     content = checkpoints.read(checkpoint)
-    for prediction, _ in answers(content, read_pictures(paths, content, broken)):
-        yield prediction
+    for row, picture in answers(content, read_pictures(paths, content, broken, split=split)):
+        if picture.box:
+            row = SplitPrediction(*row)
+            row.box = picture.box
+        yield row
 
 
 def read_pictures(
@@ -63,24 +75,35 @@ def read_pictures(
     checkpoint: Checkpoint,
     broken: Callable[[InputError], None] | None = None,
     data: Mapping[str, Any] | None = None,
+    *,
+    split: bool = False,
 ) -> Iterator[tuple[str, Picture]]:
     """Yield the name of each file and its picture, as the checkpoint's network takes it.
 
     Of an array file or table there is a picture for each row. `data` says how its numbers are to be
     read, as arguments of `MNISTDataModule`; by default as those that the network was trained on.
+    `split` makes a picture of each separate character in a picture file.
+
+    Raises:
+        InputError: The network takes pictures as they are, and `split` looks for ink.
     """
+    if split and checkpoint.preprocessing not in pictures.OF_INK:
+        problem = f"looks for ink, and this network's preprocessing is {checkpoint.preprocessing}"
+        raise InputError(Argument("split"), problem, "leave it out")
     for path in paths:
         try:
             if is_table(path):
                 yield from _rows(Path(path), checkpoint, data or {})
                 continue
-            picture = pictures.read(path, checkpoint.preprocessing, checkpoint.image_size)
+            how = (path, checkpoint.preprocessing, checkpoint.image_size)
+            found = pictures.read_split(*how) if split else [pictures.read(*how)]
         except InputError as error:
             if broken is None:
                 raise
             broken(error)
         else:
-            yield str(path), picture
+            for picture in found:
+                yield str(path), picture
 
 
 def _rows(

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import small_data
 from helpers import SHORT, Command
 from mnist_lit import predict
+from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.published import Published
+from mnist_lit.training.module import MNISTModule
 from small_data import digit_files
 
 COLUMNS = ["file", "label", "probability", "runner_up", "runner_up_probability", "note"]
@@ -191,3 +194,41 @@ def test_imports_no_lightning(digits: list[int]) -> None:
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def two_digits() -> None:
+    images, _ = small_data.digits(2, 2)
+    page = np.zeros((60, 140), np.uint8)
+    page[16:44, 20:48], page[16:44, 90:118] = images
+    Image.fromarray(page).save("01.png")
+
+
+def test_split(command: Command) -> None:
+    two_digits()
+    done = command("predict", "01.png", "--split", "--output", "a.csv", "--show", "a.png")
+    assert done.code == 0
+    header, *lines = done.out.splitlines()[-3:]
+    assert header.split() == [*COLUMNS, "box"] and len(lines) == 2
+    rows = list(csv.DictReader(Path("a.csv").read_text().splitlines()))
+    assert list(rows[0]) == [*COLUMNS, "box"] and [row["label"] for row in rows] == ["0", "1"]
+    left, right = ([int(n) for n in row["box"].split(",")] for row in rows)
+    assert 20 <= left[0] < left[0] + left[2] <= 48 and 90 <= right[0] < right[0] + right[2] <= 118
+    assert lines[0].endswith(rows[0]["box"])
+    # The figure is as wide as high as the picture, with both boxes in it.
+    drawn = np.asarray(Image.open("a.png").convert("RGB")).astype(int)
+    red = (drawn[..., 0] - drawn[..., 2]) > 100
+    scale = drawn.shape[1] / 140
+    columns = np.flatnonzero(red.any(axis=0)) / scale
+    assert abs(columns.min() - left[0]) < 1.5 and abs(columns.max() - right[0] - right[2]) < 1.5
+    assert command("predict", "01.png", "--split", "--output", "a.json").code == 0
+    assert [row["box"] for row in json.loads(Path("a.json").read_text())] == [left, right]
+
+
+def test_split_needs_pictures_of_ink(command: Command, tmp_path: Path) -> None:
+    two_digits()
+    assert "--split is for pictures" in command("predict", "--test-image", "0", "--split").err
+    module = MNISTModule(preprocessing="plain")
+    content = {"epoch": 0, "state_dict": module.state_dict()}
+    checkpoints.write(Path("a.ckpt"), content | {"hyper_parameters": dict(module.hparams)})
+    done = command("predict", "01.png", "--split", "--ckpt_path", "a.ckpt")
+    assert done.code == 2 and "--split" in done.err and "plain" in done.err

@@ -43,3 +43,17 @@ def test_sheets_of_many_characters_are_flagged(cases_dir: Path) -> None:
 def test_the_notes_are_quiet_where_nothing_is_wrong(cases_dir: Path, name: str) -> None:
     (row,) = predict([str(cases_dir / "pictures" / name)], "pretrained")
     assert row.note == ""
+
+
+def test_a_sheet_is_split_into_its_characters(cases_dir: Path) -> None:
+    found = list(predict(cases_dir / "pictures" / "sheet_24_digits.png", "pretrained", split=True))
+    expected = "12345" + "6879" + "88888" + "66666" + "77777"
+    assert len(found) == 24
+    assert sum(row.label == digit for row, digit in zip(found, expected, strict=True)) >= 22
+
+
+def test_a_line_of_a_page_is_read_in_order(cases_dir: Path) -> None:
+    """Above the digits are words, and the page's upper edge is a folder's."""
+    path = cases_dir / "pictures" / "sheet_with_folder_edge.png"
+    labels = "".join(row.label for row in predict(path, "pretrained", split=True))
+    assert "0123456789" in labels

@@ -3,11 +3,13 @@
 import io
 import resource
 import struct
+import sys
 import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from PIL import Image
 import small_data
 from mnist_lit.errors import InputError
 from mnist_lit.pictures.constants import WORKING_SIDE
-from mnist_lit.pictures.decoding import FORMATS, MAX_PIXELS, decode
+from mnist_lit.pictures.decoding import FORMATS, KINDS, MAX_PIXELS, decode
 from mnist_lit.pictures.ink import light_on_dark
 
 
@@ -46,8 +48,10 @@ def saved(page: Image.Image, kind: str) -> str:
         )
         return "digit.jpg"
     else:
+        if kind == "heic":
+            pillow_heif.register_heif_opener()
         suffix = {"rgb": "png"}.get(kind, kind)
-        page.convert("RGB").save(f"digit.{suffix}", lossless=kind == "webp")
+        page.convert("RGB").save(f"digit.{suffix}", lossless=kind == "webp", quality=95)
         return f"digit.{suffix}"
     return "digit.tiff" if kind == "float" else "digit.png"
 
@@ -58,6 +62,8 @@ def saved(page: Image.Image, kind: str) -> str:
         "rgb",
         "bmp",
         "webp",
+        "avif",
+        "heic",
         "tiff",
         "transparent",
         "white-on-transparent",
@@ -75,7 +81,7 @@ def test_modes_and_formats(kind: str) -> None:
     plain, other = (light_on_dark(decode(path))[0] for path in paths)
     difference = abs(plain - other)
     assert difference.mean() < 2 and difference.max() <= (
-        40 if kind in ("cmyk", "rotated", "palette") else 1
+        40 if kind in ("cmyk", "rotated", "palette", "avif", "heic") else 1
     )
 
 
@@ -87,6 +93,14 @@ def test_large_pictures_are_reduced() -> None:
     assert grey.shape == (WORKING_SIDE, round(900 * WORKING_SIDE / 1500))
     assert grey.dtype == np.float32
     assert np.all(grey[:250] == 200) and np.all(grey[-250:] == 0)
+
+
+def test_heic_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (20, 20)).save("digit.heic", "PNG")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputError) as caught:
+        decode(Path("digit.heic"))
+    assert "mnist-lit[heic]" in str(caught.value)
 
 
 def test_only_known_formats_are_decoded() -> None:
@@ -137,9 +151,7 @@ def test_missing_and_foreign() -> None:
     assert problem("none.png") == "is not there"
     assert problem("folder.png") == "is a folder without pictures"
     assert problem("text.png") == problem("empty.png")
-    assert (
-        problem("text.png") == "is not a whole PNG, JPEG, BMP, WebP, TIFF, GIF, PGM or PPM picture"
-    )
+    assert problem("text.png") == f"is not a whole {KINDS} picture"
 
 
 def encoded(suffix: str) -> bytes:

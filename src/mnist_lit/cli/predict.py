@@ -7,7 +7,9 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +20,11 @@ from mnist_lit.cli import console, options
 from mnist_lit.cli.plain import ArgumentParser
 from mnist_lit.errors import InputError, printable
 from mnist_lit.files import atomic_write, is_table
-from mnist_lit.pictures.decoding import KINDS
+from mnist_lit.pictures.constants import SHEET_SIDE
+from mnist_lit.pictures.decoding import KINDS, decode_sized
+from mnist_lit.pictures.ink import SEVERAL_NOTE
 from mnist_lit.pictures.preprocessing import Picture
+from mnist_lit.pictures.splitting import Box
 from mnist_lit.prediction import Prediction
 from mnist_lit.runs import finding
 
@@ -42,6 +47,11 @@ def _parse(args: list[str]) -> argparse.Namespace:
     options.add_checkpoint(parser, or_pretrained=True)
     options.add_runs(parser)
     parser.add_argument(
+        "--split",
+        action="store_true",
+        help="read each picture's separate characters, line by line: a row each, with its box",
+    )
+    parser.add_argument(
         "--output", metavar="FILE", help="also write the table to this .csv or .json file"
     )
     parser.add_argument(
@@ -51,7 +61,9 @@ def _parse(args: list[str]) -> argparse.Namespace:
         "recogniser competition wants them",
     )
     parser.add_argument(
-        "--show", metavar="FILE", help="draw what the network saw into this .png file"
+        "--show",
+        metavar="FILE",
+        help="draw what the network saw into this .png file; with --split, where it found it",
     )
     parser.add_argument(
         "--test-image", type=int, metavar="N", help="the test set's image N, from 0"
@@ -62,6 +74,8 @@ def _parse(args: list[str]) -> argparse.Namespace:
         parser.error("give pictures, or --test-image N")
     if given.submission and not (len(given.pictures) == 1 and is_table(given.pictures[0])):
         parser.error("--submission needs one table of images, .csv or .npz")
+    if given.split and (given.submission or given.test_image is not None):
+        parser.error("--split is for pictures")
     return given
 
 
@@ -121,29 +135,32 @@ def command(args: list[str]) -> int:
         data["transposed"] = data["transposed"] == "true"
     if given.test_image is None:
         files = prediction.expand(given.pictures, _left_out)
-        seen = prediction.read_pictures(files, checkpoint, broken, data)
+        seen = prediction.read_pictures(files, checkpoint, broken, data, split=given.split)
     else:
         files = ["test image 00000"]
         seen = iter([prediction.test_image(given.test_image, checkpoint, data)])
-    table: list[Prediction] = []
+    table: list[tuple[Any, ...]] = []
     shown: list[tuple[Prediction, Picture]] = []
+    columns = [*Prediction._fields, *(["box"] if given.split else [])]
     line = _lines(files, checkpoint.class_names)
     for row, picture in prediction.answers(checkpoint, seen):
+        cells = (*row, picture.box) if given.split else tuple(row)
         if not table:
             _name(checkpoint)
             if not submission:  # of which there are tens of thousands of lines
-                print(line(Prediction._fields))
+                print(line(columns))
         if not submission:
-            print(line([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row]))
-        table.append(row)
+            print(line([_cell(cell) for cell in cells]))
+        table.append(cells)
         if show and len(shown) < SHOWN:
             shown.append((row, picture))
     if output:
-        _write(output, table)
+        _write(output, columns, table)
     if submission and not failures:
-        _submit(submission, table)
+        _submit(submission, [label for _, label, *_ in table])
     if show and shown:
-        _draw(show, shown, checkpoint.class_names)
+        draw = _draw_sheets if given.split else _draw
+        draw(show, shown, checkpoint.class_names)
     return 2 if failures else 0
 
 
@@ -165,34 +182,43 @@ def _lines(files: Sequence[str], class_names: Sequence[str]) -> Callable[[Iterab
     of_file = max(len(printable(file)) + row * is_table(file) for file in files)
     of_file = min(of_file, space)
     of_class = max(len(printable(name)) for name in class_names)
-    widths = (max(of_class, 5), 11, max(of_class, 9), 21)
+    forms = [f"<{of_file}", f">{max(of_class, 5)}", ">11", f">{max(of_class, 9)}", ">21"]
+    forms += [f"<{len(SEVERAL_NOTE)}", ""]  # note and box
 
     def line(cells: Iterable[str]) -> str:
-        first, *others, note = map(printable, cells)
-        columns = [f"{cell:>{width}}" for cell, width in zip(others, widths, strict=True)]
-        return "  ".join([f"{first:<{of_file}}", *columns, note]).rstrip()
+        columns = [f"{printable(cell):{form}}" for cell, form in zip(cells, forms, strict=False)]
+        return "  ".join(columns).rstrip()
 
     return line
 
 
-def _write(path: Path, table: Sequence[Prediction]) -> None:
+def _cell(cell: object) -> str:
+    if isinstance(cell, Box):
+        return ",".join(map(str, cell))
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
+
+
+def _write(path: Path, columns: Sequence[str], table: Sequence[tuple[Any, ...]]) -> None:
     if path.suffix == ".json":
-        text = json.dumps([row._asdict() for row in table], indent=2) + "\n"
+        rows = [dict(zip(columns, row, strict=True)) for row in table]
+        text = json.dumps(rows, indent=2) + "\n"
     else:
         lines = io.StringIO(newline="")
         writer = csv.writer(lines, lineterminator="\n")
-        writer.writerows([Prediction._fields, *table])
+        writer.writerow(columns)
+        for row in table:
+            writer.writerow(_cell(cell) if isinstance(cell, Box) else cell for cell in row)
         text = lines.getvalue()
     with atomic_write(path) as file:
         file.write(text.encode(errors="surrogateescape"))
 
 
-def _submit(path: Path, table: Sequence[Prediction]) -> None:
+def _submit(path: Path, labels: Sequence[str]) -> None:
     """Write the answers in the layout of the competition's own sample submission."""
-    lines = ["ImageId,Label", *(f"{n},{row.label}" for n, row in enumerate(table, 1))]
+    lines = ["ImageId,Label", *(f"{n},{label}" for n, label in enumerate(labels, 1))]
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
-    print(printable(f"{len(table):,} answers: {path}"))
+    print(printable(f"{len(labels):,} answers: {path}"))
 
 
 def _draw(
@@ -212,3 +238,22 @@ def _draw(
     with styled("light"), atomic_write(path) as file:
         columns = min(len(shown), 10)
         file.write(png(figures.tiles(images, titles, columns=columns, empty="", note=note)))
+
+
+def _draw_sheets(
+    path: Path, shown: Sequence[tuple[Prediction, Picture]], class_names: Sequence[str]
+) -> None:
+    """Draw each picture with its characters' boxes and labels."""
+    from mnist_lit.report import figures  # with matplotlib, which takes a second
+    from mnist_lit.report import labels as lettering
+    from mnist_lit.report.style import png, styled
+
+    found = [class_names.index(row.label) for row, _ in shown]
+    names, _ = lettering.shown(class_names, found)
+    sheets = []
+    for file, rows in groupby(zip(found, shown, strict=True), key=lambda each: each[1][0].file):
+        grey, size = decode_sized(Path(file), SHEET_SIDE)
+        boxes = [(names[label], picture.box) for label, (_, picture) in rows if picture.box]
+        sheets.append(figures.Sheet(grey, size, boxes))
+    with styled("light") as colours, atomic_write(path) as file:
+        file.write(png(figures.sheets(sheets, colours)))

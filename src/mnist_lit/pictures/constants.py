@@ -7,6 +7,8 @@ SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # of an image
 PUBLISHED_SIDE = 28
 # Ink is looked for in a copy of at most this many pixels a side: twice the largest image.
 WORKING_SIDE = 512
+# In a sheet of separate characters each of them is smaller.
+SHEET_SIDE = 1024
 
 # A picture is blank if its darkest and its lightest spot of 2×2 pixels differ by less than this.
 LEAST_CONTRAST = 20
@@ -65,3 +67,17 @@ CURVED_GROUND = 0.75
 THINNEST, THICKNESS = 1.7, 2.6
 # So many parts, each of this share of the picture, are several characters.
 SEVERAL, LEAST_PART = 6, 0.0002
+
+# A sheet of separate characters. Lengths are shares of a character's typical height.
+# Of a printed box this share of each side lies no further in than this share of the shorter side.
+FRAME_SHARE, FRAME_SLACK = 0.9, 0.15
+# A part this many times as wide as high is a line; a character so wide is several that touch.
+WIDEST_PART, WIDEST_CHARACTER = 4, 1.5
+# A part at the picture's edge this many times as high as characters is something else.
+EDGE_SIZE = 2
+# A mark smaller than this is none.
+SPECK = 0.3
+# Two parts are one character if one lies in the other by this share, or above it no further away
+# and both together no higher than this, or if one is smaller than this share of a character and
+# no further away.
+PART_OVERLAP, STACK_GAP, STACK_HEIGHT, PART_GAP = 0.5, 0.35, 1.6, 0.15

@@ -11,24 +11,30 @@ from mnist_lit.errors import InputError
 from mnist_lit.pictures.constants import WORKING_SIDE
 
 # By name, so that no other of Pillow's decoders ever sees an untrusted file.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "AVIF")
 SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm",
+    ".avif", ".heic", ".heif",
 }  # fmt: skip
-KINDS = "PNG, JPEG, BMP, WebP, TIFF, GIF, PGM or PPM"  # what errors call them
+KINDS = "PNG, JPEG, BMP, WebP, TIFF, GIF, PGM, PPM, AVIF or HEIC"  # what errors call them
 MAX_PIXELS = 64_000_000
 
 Grey = NDArray[np.float32]
 
 
-def decode(path: Path) -> Grey:
-    """Return a picture as grey values 0 to 255, float32 H×W of at most WORKING_SIDE pixels a side.
+def decode(path: Path, longest: int = WORKING_SIDE) -> Grey:
+    """Return a picture as grey values 0 to 255, float32 H×W of at most `longest` pixels a side.
 
     Of a moving picture it is the first frame.
 
     Raises:
         InputError: The file isn't a picture of a known format, is damaged or too large.
     """
+    return decode_sized(path, longest)[0]
+
+
+def decode_sized(path: Path, longest: int) -> tuple[Grey, tuple[int, int]]:
+    """Return a picture as `decode` does, and its own width and height in pixels."""
     if not path.is_file():
         what = "is a folder without pictures" if path.is_dir() else "is not there"
         raise InputError(path, what, "give the path of a picture")
@@ -36,10 +42,11 @@ def decode(path: Path) -> Grey:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about oddities in the file
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=_formats(path)) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise InputError(path, limit, "make it smaller")
-                return grey_of(ImageOps.exif_transpose(image))
+                upright = ImageOps.exif_transpose(image)
+                return grey_of(upright, longest), upright.size
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -48,16 +55,28 @@ def decode(path: Path) -> Grey:
         raise InputError(path, f"is not a whole {KINDS} picture", "save it again as one") from error
 
 
-def grey_of(image: Image.Image) -> Grey:
+def _formats(path: Path) -> tuple[str, ...]:
+    if path.suffix.lower() not in (".heic", ".heif"):
+        return FORMATS
+    try:
+        from pillow_heif import register_heif_opener  # an extra
+    except ImportError as error:
+        remedy = 'python -m pip install "mnist-lit[heic]"'
+        raise InputError(path, "needs the extra package pillow-heif", remedy) from error
+    register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def grey_of(image: Image.Image, longest: int = WORKING_SIDE) -> Grey:
     """Return a picture, the right way up, as `decode` returns a file."""
-    return np.asarray(_reduced(_grey(image)), np.float32)
+    return np.asarray(_reduced(_grey(image), longest), np.float32)
 
 
-def _reduced(grey: Image.Image) -> Image.Image:
+def _reduced(grey: Image.Image, longest: int) -> Image.Image:
     longer = max(grey.size)
-    if longer <= WORKING_SIDE:
+    if longer <= longest:
         return grey
-    width, height = (max(round(n * WORKING_SIDE / longer), 1) for n in grey.size)
+    width, height = (max(round(n * longest / longer), 1) for n in grey.size)
     return grey.resize((width, height), Image.Resampling.BOX)
 
 

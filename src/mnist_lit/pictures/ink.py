@@ -1,5 +1,7 @@
 """Finding the ink in a grey picture, drawn or photographed."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -28,6 +30,7 @@ from mnist_lit.pictures.constants import (
 from mnist_lit.pictures.lines import lines
 
 Grey = NDArray[np.float32]
+SEVERAL_NOTE = "more than one character?"
 
 
 def light_on_dark(grey: Grey) -> tuple[Grey, bool]:
@@ -67,6 +70,44 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
     Args:
         grey: Light ink on a dark ground, values 0 to 255, of shape H×W.
     """
+    found = marks(grey)
+    mask, parts, n = found.mask, found.parts, found.n
+    kept = _kept(mask, parts, n)
+    chosen = np.isin(parts, np.flatnonzero(kept) + 1)
+    ink = ink_of(found, chosen)
+    faintest = float(np.percentile(found.above[chosen], FULL_INK_PERCENTILE))
+    note = ""
+    if is_noise(found) or faintest < 4 * found.noise:
+        note = "no clear character" if faintest > 64 else "hardly any contrast"
+    elif mask.mean() > 0.5:
+        note = "almost all ink"
+    elif _is_several(mask, parts, n) or (
+        kept.sum() > 1 and chosen[box(chosen)].shape[1] > 1.4 * chosen[box(chosen)].shape[0]
+    ):
+        note = SEVERAL_NOTE
+    return ink, note
+
+
+class Marks(NamedTuple):
+    """What stands out from a picture's ground.
+
+    Args:
+        above: How far each pixel lies above the ground, float32 H×W; 0 where lines are printed.
+        mask: Where something is drawn.
+        parts: The number of each pixel's connected part of the mask, from 1; 0 for the ground.
+        n: How many parts there are.
+        noise: The standard deviation of the ground.
+    """
+
+    above: Grey
+    mask: NDArray[np.bool_]
+    parts: NDArray[np.int32]
+    n: int
+    noise: float
+
+
+def marks(grey: Grey) -> Marks:
+    """Find what stands out from the ground of a picture of light ink, without printed lines."""
     above = grey - _ground(grey)
     cut = _otsu(above)
     faint = max(LINE_FAINTER * cut, NOISE_FLOOR * _noise(above[above <= cut]))
@@ -75,26 +116,24 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
         # Lines are softer than the mask, as ink is.
         above[ndimage.binary_dilation(printed, iterations=LINE_FRINGE)] = 0
         mask = (above > _otsu(above)) & ~printed
-    noise = _noise(above[~mask])
+    return Marks(above, mask, *label(mask), _noise(above[~mask]))
+
+
+def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Return the number of each pixel's connected part, 0 for none, and how many there are."""
     parts, n = ndimage.label(mask, np.ones((3, 3)))
-    kept = _kept(mask, parts, n)
-    chosen = np.isin(parts, np.flatnonzero(kept) + 1)
-    low, high = NOISE_FLOOR * noise, float(np.percentile(above[chosen], FULL_INK_PERCENTILE))
-    ink = np.clip((above - low) / max(high - low, 1e-6), 0, 1)
+    return parts, n
+
+
+def ink_of(found: Marks, chosen: NDArray[np.bool_]) -> Grey:
+    """Return how much ink of the chosen marks each pixel holds, 0 to 1, float32 H×W."""
+    low = NOISE_FLOOR * found.noise
+    high = float(np.percentile(found.above[chosen], FULL_INK_PERCENTILE))
+    ink = np.clip((found.above - low) / max(high - low, 1e-6), 0, 1)
     ink[ink < FAINTEST_INK] = 0
     # Ink is softer than the mask: its edge reaches a little further.
-    ink[~ndimage.binary_dilation(chosen, iterations=max(grey.shape) // 100 + 1)] = 0
-    ink = _thickened(ink, chosen)
-    note = ""
-    if _scattered(mask, n) or high < 4 * noise:
-        note = "no clear character" if high > 64 else "hardly any contrast"
-    elif mask.mean() > 0.5:
-        note = "almost all ink"
-    elif _is_several(mask, parts, n) or (
-        kept.sum() > 1 and chosen[box(chosen)].shape[1] > 1.4 * chosen[box(chosen)].shape[0]
-    ):
-        note = "more than one character?"
-    return ink.astype(np.float32), note
+    ink[~ndimage.binary_dilation(chosen, iterations=max(chosen.shape) // 100 + 1)] = 0
+    return _thickened(ink.astype(np.float32), chosen)
 
 
 def _thickened(ink: Grey, chosen: NDArray[np.bool_]) -> Grey:
@@ -135,12 +174,13 @@ def _kept(mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int) -> NDArray[
     return kept
 
 
-def _scattered(mask: NDArray[np.bool_], parts: int) -> bool:
-    """Tell whether a mask of so many parts is noise: neighbouring pixels have little in common."""
+def is_noise(found: Marks) -> bool:
+    """Tell whether marks are scattered: neighbouring pixels have little in common."""
+    mask = found.mask
     changes = np.mean(mask[1:] != mask[:-1]) + np.mean(mask[:, 1:] != mask[:, :-1])
     share = mask.mean()
     # A slanting line of one pixel changes as often as noise does, but has few parts.
-    return bool(changes > 0.7 * 4 * share * (1 - share) and parts + ndimage.label(~mask)[1] > 10)
+    return bool(changes > 0.7 * 4 * share * (1 - share) and found.n + label(~mask)[1] > 10)
 
 
 def _ground(grey: Grey) -> Grey:

@@ -45,7 +45,7 @@ def lines(above: Grey, mask: Mask) -> Mask:
     """
     if mask.mean() > MOST_PRINTED:  # noise
         return np.zeros_like(mask)
-    across, down = _horizontal(above, mask), _horizontal(above.T, mask.T)
+    across, down = level_lines(above, mask), level_lines(above.T, mask.T)
     found: Mask = mask & (across.erased | down.erased.T | (across.bands & down.bands.T))
     if not found.any():
         return found
@@ -59,7 +59,8 @@ def lines(above: Grey, mask: Mask) -> Mask:
     return found
 
 
-def _horizontal(above: Grey, mask: Mask) -> Lines:
+def level_lines(above: Grey, mask: Mask) -> Lines:
+    """Return the lines, nearly level, that run from the left side of a picture to the right."""
     height, width = mask.shape
     # A thin line's pixels may lie a row beside its track.
     mask = ndimage.binary_dilation(mask, np.ones((3, 1)))

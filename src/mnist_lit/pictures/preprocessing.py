@@ -19,9 +19,11 @@ from mnist_lit.pictures.constants import (
     MNIST_BOX,
     MNIST_OFF_CENTRE,
     PUBLISHED_SIDE,
+    SHEET_SIDE,
 )
-from mnist_lit.pictures.decoding import decode
+from mnist_lit.pictures.decoding import decode, decode_sized
 from mnist_lit.pictures.ink import border, box, find_ink, light_on_dark
+from mnist_lit.pictures.splitting import Box, find_characters
 
 # `prepare` says what each does.
 PREPROCESSING = ("mnist", "emnist", "plain")
@@ -34,10 +36,17 @@ Grey = NDArray[np.float32]
 
 
 class Picture(NamedTuple):
-    """What a network is shown, uint8 side×side, light on dark, and what seems wrong with it."""
+    """What a network is shown.
+
+    Args:
+        image: uint8 side×side, light on dark.
+        note: What seems wrong with it.
+        box: Its place in the picture file, where that was split.
+    """
 
     image: NDArray[np.uint8]
     note: str
+    box: Box | None = None
 
 
 def read(path: str | Path, preprocessing: str = "mnist", side: int = PUBLISHED_SIDE) -> Picture:
@@ -83,6 +92,39 @@ def prepare(grey: Grey, preprocessing: str = "mnist", side: int = PUBLISHED_SIDE
         return Picture(light.round().astype(np.uint8), "")
     ink, note = find_ink(light)
     return Picture(fit(ink, side) if ink.any() else np.zeros((side, side), np.uint8), note)
+
+
+def read_split(path: str | Path, preprocessing: str, side: int) -> list[Picture]:
+    """Read a picture file as `read` does, and prepare each of its characters as `split` does.
+
+    Each has its box in the file's own pixels.
+    """
+    grey, (width, height) = decode_sized(Path(path), SHEET_SIDE)
+    scales = 2 * (width / grey.shape[1], height / grey.shape[0])
+    found = []
+    for picture in split(grey, preprocessing, side):
+        assert picture.box
+        own = Box(*(round(n * scale) for n, scale in zip(picture.box, scales, strict=True)))
+        found.append(picture._replace(box=own))
+    return found
+
+
+def split(grey: Grey, preprocessing: str = "mnist", side: int = PUBLISHED_SIDE) -> list[Picture]:
+    """Prepare each of the separate characters in a picture, in reading order.
+
+    Takes what `prepare` takes, of a preprocessing of ink. A picture of one character is prepared
+    by `prepare`, and one of none is a single blank.
+
+    Raises:
+        KeyError: The preprocessing is not one of ink.
+    """
+    _, fit = OF_INK[preprocessing]
+    light, blank = light_on_dark(grey)
+    found = [] if blank else find_characters(light)
+    if len(found) < 2:
+        place = found[0].box if found else Box(0, 0, grey.shape[1], grey.shape[0])
+        return [prepare(grey, preprocessing, side)._replace(box=place)]
+    return [Picture(fit(own.ink, side), own.note, own.box) for own in found]
 
 
 def _for(side: int, length: float) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ QUANTITIES = {"loss": "loss", "accuracy": "accuracy (share of images)"}
 ACCURACIES = [0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 1]
 FINEST = 5e-4  # a difference of accuracy near 1 that is still told apart
 LEGIBLE = 5  # points that a number needs
+SHEET_WIDTH = 8  # inches
 SHARP = 64  # pixels of a side up to which each pixel of a tile is drawn as a square
 
 
@@ -280,6 +282,42 @@ def tiles(
         axes.set(xlim=(0, width), ylim=(-height, 0))
         axes.text(0.1, 0.08 - height, note, va="bottom", fontsize=8)
         _shrink(texts, CELL - 0.1, figure.dpi)
+    return figure
+
+
+class Sheet(NamedTuple):
+    """A picture of separate characters.
+
+    Args:
+        grey: Values 0 to 255, H×W.
+        size: The picture's own width and height.
+        boxes: What was read, and where: x, y, width and height in the picture's own pixels.
+    """
+
+    grey: NDArray[np.float32]
+    size: tuple[int, int]
+    boxes: Sequence[tuple[str, tuple[int, int, int, int]]]
+
+
+def sheets(drawn: Sequence[Sheet], colours: Colours) -> Figure:
+    """Draw pictures one below the other, with a box and a label at each character."""
+    heights = [SHEET_WIDTH * sheet.size[1] / sheet.size[0] for sheet in drawn]
+    with lettered([label for sheet in drawn for label, _ in sheet.boxes]):
+        figure = Figure(figsize=(SHEET_WIDTH, sum(heights)))
+        grid = figure.add_gridspec(
+            len(drawn), height_ratios=heights, left=0, right=1, bottom=0, top=1, hspace=0.02
+        )
+        for i, (grey, (width, height), boxes) in enumerate(drawn):
+            axes = figure.add_subplot(grid[i])
+            axes.set_axis_off()
+            axes.imshow(
+                grey, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, width, height, 0)
+            )
+            for label, (x, y, across, down) in boxes:
+                axes.add_patch(Rectangle((x, y), across, down, fill=False, ec=colours.red))
+                axes.text(
+                    x, y, f"{label} ", color=colours.blue, ha="right", va="top", weight="bold"
+                )
     return figure
 
 

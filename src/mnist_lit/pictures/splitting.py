@@ -1,0 +1,238 @@
+"""Finding the separate characters of a line or a sheet, in reading order."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
+
+from mnist_lit.pictures.constants import (
+    DUST,
+    EDGE_SIZE,
+    FRAME_SHARE,
+    FRAME_SLACK,
+    LINE_FRINGE,
+    MOST_PRINTED,
+    PART_GAP,
+    PART_OVERLAP,
+    SPECK,
+    STACK_GAP,
+    STACK_HEIGHT,
+    WIDEST_CHARACTER,
+    WIDEST_PART,
+)
+from mnist_lit.pictures.ink import SEVERAL_NOTE, Marks, ink_of, is_noise, label, marks
+from mnist_lit.pictures.lines import level_lines, lines
+
+Grey = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+# Rows of (top, bottom, left, right), each end the first pixel outside.
+Extents = NDArray[np.int64]
+Index = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+class Box(NamedTuple):
+    """A rectangle in a picture, in pixels from its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Character(NamedTuple):
+    """A character's place, how much ink each pixel about it holds, 0 to 1, and what seems wrong."""
+
+    box: Box
+    ink: Grey
+    note: str
+
+
+def find_characters(grey: Grey) -> list[Character]:
+    """Return the separate characters of a picture, line by line from left to right.
+
+    Boxes and lines that are printed about them don't count. Strokes that lie above each other, as
+    those of an i, or within each other are one character.
+
+    Args:
+        grey: Light ink on a dark ground, values 0 to 255, of shape H×W.
+    """
+    found = marks(grey)
+    if is_noise(found):
+        return []
+    found = _without_frames(found)
+    numbers, extents, height = _without_dust(found)
+    if not len(numbers):
+        return []
+    n, groups = connected_components(_belong_together(extents, height))
+    boxes = np.stack([_around(extents[groups == group]) for group in range(n)])
+    return [
+        _character(found, numbers[groups == group], boxes[group])
+        for group in _reading_order(boxes)
+        if np.max(_sides(boxes[group : group + 1])) >= SPECK * height
+    ]
+
+
+def _extents(found: Marks) -> Extents:
+    """Return the bounding box of each part."""
+    places = ndimage.find_objects(found.parts, found.n)
+    ends = [(rows.start, rows.stop, across.start, across.stop) for rows, across in places]
+    return np.array(ends, np.int64).reshape(-1, 4)
+
+
+def _sides(extents: Extents) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return heights and widths."""
+    return extents[:, 1] - extents[:, 0], extents[:, 3] - extents[:, 2]
+
+
+def _around(extents: Extents) -> Extents:
+    """Return the bounding box of bounding boxes."""
+    least, most = extents.min(axis=0), extents.max(axis=0)
+    return np.array([least[0], most[1], least[2], most[3]])
+
+
+def _without_frames(found: Marks) -> Marks:
+    """Erase printed boxes, and lines that end before the picture does."""
+    above, mask = found.above.copy(), found.mask.copy()
+    empty = np.zeros_like(mask)
+    any_printed = False
+    for number, (top, bottom, left, right) in enumerate(_extents(found), 1):
+        place = (slice(top, bottom), slice(left, right))
+        part = found.parts[place] == number
+        printed = np.zeros_like(part)
+        if (inside := _frame(part)) is not None:
+            printed[inside] = lines(above[place][inside], mask[place][inside])
+            if printed.any():
+                part[inside] = False
+                printed |= part  # ragged ends
+        elif right - left > WIDEST_PART * (bottom - top):
+            printed = mask[place] & level_lines(above[place], mask[place]).erased
+        else:
+            continue
+        if not printed.any():  # nothing else is there
+            empty[place] |= part
+            continue
+        any_printed = True
+        printed = ndimage.binary_dilation(printed, iterations=LINE_FRINGE)
+        above[place][printed] = mask[place][printed] = 0
+    if any_printed:  # an empty box beside others isn't a character
+        mask &= ~empty
+    return Marks(above, mask, *label(mask), found.noise)
+
+
+def _frame(part: Mask) -> Index | None:
+    """Return the rows and columns of a printed box in which its sides are level and upright.
+
+    None if the part isn't a printed box: one of its sides isn't straight from corner to corner.
+    """
+    columns, rows = _level_rows(part)
+    down, across = _level_rows(part[rows, columns].T)
+    rows, columns = rows[down.T, across.T], columns[down.T, across.T]
+    level = part[rows, columns]
+    slack = FRAME_SLACK * min(level.shape)
+    straight = all(
+        np.mean(side.any(axis=0) & (side.argmax(axis=0) <= slack)) >= FRAME_SHARE
+        for side in (level, level[::-1], level.T, level.T[::-1])
+    )
+    if not straight or level.mean() > MOST_PRINTED:
+        return None
+    full = [np.flatnonzero(level.mean(axis=axis) > 0.5) for axis in (1, 0)]
+    if not all(map(len, full)):
+        return None
+    within = tuple(slice(lines[0], lines[-1] + 1) for lines in full)
+    return rows[within], columns[within]
+
+
+def _level_rows(part: Mask) -> Index:
+    """Return the columns and rows of a part in which its upper side is level."""
+    height, width = part.shape
+    upper, third = part.argmax(axis=0), max(width // 3, 1)
+    rise = np.median(upper[-third:]) - np.median(upper[:third])
+    across = np.arange(width)
+    shift = np.rint(rise / max(width - third, 1) * across).astype(np.int64)
+    shift -= shift.min()
+    if shift.max() >= height // 2:  # no side of a box
+        shift[:] = 0
+    rows = np.arange(height - shift.max())[:, None] + shift
+    return np.broadcast_to(across, rows.shape), rows
+
+
+def _without_dust(found: Marks) -> tuple[NDArray[np.int64], Extents, float]:
+    """Return the numbers of the parts that may be characters, their boxes and a typical height."""
+    extents = _extents(found)
+    heights, widths = _sides(extents)
+    areas = np.bincount(found.parts.ravel(), minlength=found.n + 1)[1:]
+    rows, columns = found.mask.shape
+    at_edge = (extents[:, [0, 2]] == 0).any(axis=1) | (extents[:, [1, 3]] == [rows, columns]).any(1)
+    kept = widths <= WIDEST_PART * heights
+    inner = kept & ~at_edge
+    if inner.any():  # a folder's edge is larger than the characters
+        kept &= ~at_edge | (heights <= EDGE_SIZE * _typical(heights[inner], areas[inner]))
+    kept &= areas >= DUST * _typical(areas[kept], areas[kept])
+    numbers = np.flatnonzero(kept)
+    return numbers + 1, extents[kept], _typical(heights[kept], areas[kept])
+
+
+def _typical(values: NDArray[np.int64], areas: NDArray[np.int64]) -> float:
+    """Return the median over the ink, so that much dust doesn't count."""
+    if not len(values):
+        return 0
+    order = np.argsort(values)
+    share = np.cumsum(areas[order]) / areas.sum()
+    return float(values[order][np.searchsorted(share, 0.5)])
+
+
+def _overlaps(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how far each two of the spans overlap; below 0 it is the gap between them."""
+    overlap: NDArray[np.int64] = np.minimum.outer(last, last) - np.maximum.outer(first, first)
+    return overlap
+
+
+def _belong_together(extents: Extents, height: float) -> Mask:
+    """Tell of each two parts whether they are of one character."""
+    heights, widths = _sides(extents)
+    top, bottom, left, right = extents.T
+    down, across = _overlaps(top, bottom), _overlaps(left, right)
+    above_each_other = (
+        (across >= PART_OVERLAP * np.minimum.outer(widths, widths))
+        & (down >= -STACK_GAP * height)
+        & (np.maximum.outer(bottom, bottom) - np.minimum.outer(top, top) <= STACK_HEIGHT * height)
+    )
+    areas = heights * widths
+    within = down.clip(0) * across.clip(0) >= PART_OVERLAP * np.minimum.outer(areas, areas)
+    # A stroke that broke off is smaller than a character.
+    smaller = np.minimum.outer(heights, heights) < PART_OVERLAP * height
+    broken = smaller & (np.minimum(down, across) >= -PART_GAP * height)
+    together: Mask = above_each_other | within | broken
+    return together
+
+
+def _reading_order(boxes: Extents) -> list[int]:
+    """Return the places of the boxes line by line, also where lines aren't quite level."""
+    heights, _ = _sides(boxes)
+    top, bottom, left, right = boxes.T
+    centre = left + right
+    distance = np.subtract.outer(centre, centre).astype(np.float64)
+    beside = _overlaps(top, bottom) >= PART_OVERLAP * np.minimum.outer(heights, heights)
+    distance[~beside | (distance <= 0)] = np.inf
+    # Each box continues the line of the nearest to its left.
+    follows = np.isfinite(distance) & (distance == distance.min(axis=1, keepdims=True))
+    n, line = connected_components(follows)
+    middle = (top + bottom) / 2
+    height = np.array([middle[line == number].mean() for number in range(n)])
+    return [int(i) for i in np.lexsort((left, height[line]))]
+
+
+def _character(found: Marks, numbers: NDArray[np.int64], extent: Extents) -> Character:
+    top, bottom, left, right = (int(end) for end in extent)
+    box = Box(left, top, right - left, bottom - top)
+    margin = max(box.width, box.height)  # thickened strokes need the room
+    place = (
+        slice(max(top - margin, 0), bottom + margin),
+        slice(max(left - margin, 0), right + margin),
+    )
+    near = found._replace(above=found.above[place])
+    ink = ink_of(near, np.isin(found.parts[place], numbers))
+    note = SEVERAL_NOTE if box.width > WIDEST_CHARACTER * box.height else ""
+    return Character(box, ink, note)
