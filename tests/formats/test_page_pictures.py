@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from playwright.sync_api import Page
 
 from drawings import drawings
@@ -179,3 +179,44 @@ def test_blank_picture_is_told_so(opened: Opened, preprocessing: str, said: str)
         assert page.locator("#bars .best").count() == 0
         page.click("#clear")
         assert page.inner_text("#answer") != said
+
+
+def test_real_pictures(opened: Opened, cases_dir: Path) -> None:
+    """The page sees and says what `predict` does."""
+    write(pretrained())
+    page = opened()
+    names = sorted((cases_dir / "pictures").glob("*.png"))
+    assert len(names) == 26
+    for name in names:
+        show(page, str(name))
+        image = np.array(page.evaluate("Array.from(result.image)"))
+        expected = pictures.read(name)
+        # Chromium and Pillow make a picture smaller, and colours grey, in their own ways.
+        assert abs(expected.image.ravel().astype(int) - image).mean() < 3, name
+        assert page.evaluate("result.note") == expected.note, name
+
+
+def test_shadows_and_notes(opened: Opened) -> None:
+    """In light and in shadow, with ink of any thickness, touching an edge, scattered, doubled."""
+    write(pretrained())
+    page = opened()
+    rng = np.random.default_rng(6)
+    for width in (3, 9, 20):
+        picture = Image.new("L", (320, 240), 230)
+        pen = ImageDraw.Draw(picture)
+        pen.line((120, 50, 200, 50, 140, 190), 40, width, joint="curve")
+        values = np.asarray(picture, np.float32)
+        y, x = np.mgrid[:240, :320]
+        shade = 1 - 0.4 / (1 + np.exp(-(x - 150 + 0.5 * y - 80) / 5))
+        Image.fromarray((values * shade).astype(np.uint8)).save(f"shadow{width}.png")
+    Image.fromarray(rng.integers(0, 256, (90, 120), np.uint8)).save("noise.png")
+    Image.fromarray(rng.normal(200, 8, (90, 120)).clip(0, 255).astype(np.uint8)).save("faint.png")
+    for name in ("shadow3", "shadow9", "shadow20", "noise", "faint"):
+        show(page, f"{name}.png")
+        image = np.array(page.evaluate("Array.from(result.image)"))
+        assert difference(image, f"{name}.png", "mnist", 28) <= 1, name
+        note = pictures.read(f"{name}.png").note
+        assert page.inner_text("#note") == (f"Take care: {note}" if note else ""), name
+        assert bool(note) == (name in ("noise", "faint"))
+    page.click("#clear")
+    assert page.inner_text("#note") == ""

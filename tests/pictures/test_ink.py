@@ -35,6 +35,22 @@ def test_what_is_not_the_character_is_left_out(what: str) -> None:
     assert note == "" and np.array_equal(ink > 0.5, clean > 0.5)
 
 
+@pytest.mark.parametrize("dark", [True, False], ids=["dark ink", "light ink"])
+@pytest.mark.parametrize("width", [3, 10, 24])
+def test_ink_across_the_edge_of_a_shadow(width: int, dark: bool) -> None:
+    page = np.full((240, 320), 220 if dark else 90, np.float32)
+    ink = Image.new("1", page.shape[::-1])
+    ImageDraw.Draw(ink).line((110, 120, 230, 120), 1, width)
+    stroke = np.asarray(ink)
+    page[stroke] = 40 if dark else 200
+    page[:, 160:] *= 0.6
+    light, _ = light_on_dark(page)
+    assert (light is page) != dark
+    found, _ = find_ink(light)
+    # Thin strokes are thickened, and the middle of broad ones is fainter.
+    assert np.mean(found[stroke] > 0.3) > 0.8 and np.mean(found[~stroke] > 0.3) < 0.03
+
+
 def test_light_on_dark_either_way() -> None:
     grey = page()
     light, blank = light_on_dark(255 - grey)

@@ -63,10 +63,18 @@ LEAST_CHARACTER = 0.06
 GROUND_SHARE = 0.6
 # A ground that takes a smaller share of the picture is fitted by a plane.
 CURVED_GROUND = 0.75
+# A square of this share of the longer side that touches the picture's edge is no stroke but light
+# or shadow. Strokes are then looked for that are at most this share of the shorter side broad, the
+# finest first; if what is found is thinner than this share of that, it was found whole.
+SHADOW_PATCH, STROKE_WIDTHS, FINE_STROKE = 0.25, (1 / 32, 1 / 16, 1 / 8), 0.4
 # Strokes thinner than this in an image of 28×28 pixels are thickened to about so much.
 THINNEST, THICKNESS = 1.7, 2.6
-# So many parts, each of this share of the picture, are several characters.
-SEVERAL, LEAST_PART = 6, 0.0002
+# So many parts, each of this share of the picture, are several characters, and so are two or more
+# that together are this many times as wide as high.
+SEVERAL, LEAST_PART, WIDEST_OF_PARTS = 6, 0.0002, 1.4
+# Ink stands out from the ground by this many standard deviations of its noise. What doesn't, and
+# noise, is no clear character if it stands out by this many grey values.
+LEAST_STANDING_OUT, CLEAR = 4, 64
 
 # A sheet of separate characters. Lengths are shares of a character's typical height.
 # Of a printed box this share of each side lies no further in than this share of the shorter side.

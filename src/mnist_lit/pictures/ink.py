@@ -8,9 +8,11 @@ from scipy import ndimage
 
 from mnist_lit.pictures.constants import (
     ALONG_SIDE,
+    CLEAR,
     CURVED_GROUND,
     DUST,
     FAINTEST_INK,
+    FINE_STROKE,
     FULL_INK_PERCENTILE,
     GROUND_LEAST_POINTS,
     GROUND_POINTS,
@@ -18,14 +20,18 @@ from mnist_lit.pictures.constants import (
     GROUND_SHARE,
     LEAST_CONTRAST,
     LEAST_PART,
+    LEAST_STANDING_OUT,
     LINE_FAINTER,
     LINE_FRINGE,
     MNIST_BOX,
     NOISE_FLOOR,
     NOISE_IN_DEVIATIONS,
     SEVERAL,
+    SHADOW_PATCH,
+    STROKE_WIDTHS,
     THICKNESS,
     THINNEST,
+    WIDEST_OF_PARTS,
 )
 from mnist_lit.pictures.lines import lines
 
@@ -33,17 +39,67 @@ Grey = NDArray[np.float32]
 SEVERAL_NOTE = "more than one character?"
 
 
-def light_on_dark(grey: Grey) -> tuple[Grey, bool]:
-    """Return the picture with its ink light, and whether it shows nothing at all."""
+def light_on_dark(grey: Grey, *, strokes: bool = True) -> tuple[Grey, bool]:
+    """Return the picture with its ink light, and whether it shows nothing at all.
+
+    Args:
+        grey: Values 0 to 255, of shape H×W.
+        strokes: Whether it shows strokes, which are told from shadows by being thin.
+    """
     if np.ptp(_smoothed(grey)) < LEAST_CONTRAST:
         return grey, True
     cut = _otsu(grey)
     share = np.mean(grey > cut)
-    if not 1 - GROUND_SHARE < share < GROUND_SHARE:
-        light_ground = share > 0.5
+    if strokes and _holds_patch(grey > cut) and _holds_patch(grey <= cut):  # in light and in shadow
+        light_ground = _strokes_are_dark(grey)
+    elif not 1 - GROUND_SHARE < share < GROUND_SHARE:
+        light_ground = bool(share > 0.5)
     else:  # a close crop of bold ink
-        light_ground = np.mean(border(grey) > cut) > 0.5
+        light_ground = bool(np.mean(border(grey) > cut) > 0.5)
     return (255 - grey if light_ground else grey), False
+
+
+def _holds_patch(mask: NDArray[np.bool_]) -> bool:
+    """Tell whether a square too large for a stroke is true along one of the sides."""
+    size = round(SHADOW_PATCH * max(mask.shape))
+    return size <= min(mask.shape) and any(
+        ndimage.binary_erosion(side[:size].all(axis=0), np.ones(size)).any()
+        for side in (mask, mask[::-1], mask.T, mask.T[::-1])
+    )
+
+
+def _strokes_are_dark(grey: Grey) -> bool:
+    """Tell whether dark strokes stand out more than light ones, at the width that tells best."""
+    small = _smoothed(grey)[::2, ::2]
+    leads = []
+    for reach in _reaches(small):
+        dark, light = (np.mean(_strokes(own, reach) ** 2) for own in (255 - small, small))
+        leads.append(np.log((dark + 1e-6) / (light + 1e-6)))
+    return bool(max(leads, key=abs) > 0)
+
+
+def _above_shadows(grey: Grey) -> Grey:
+    """Return how far light ink lies above a ground in light and in shadow."""
+    for reach in _reaches(grey):
+        strokes = _strokes(grey, reach)
+        above = strokes - _ground(strokes)
+        if _thickness(above > _otsu(above)) < FINE_STROKE * (2 * reach + 1):
+            break  # broader strokes would be hollow
+    return above
+
+
+def _reaches(grey: Grey) -> list[int]:
+    """Return the widths of strokes to be tried, from the finest: to 2 reach + 1 pixels."""
+    return [max(round(share / 2 * min(grey.shape)), 1) for share in STROKE_WIDTHS]
+
+
+def _strokes(grey: Grey, reach: int) -> Grey:
+    """Return how far light strokes stand out, those at most 2 reach + 1 pixels broad."""
+    size = 2 * reach + 1
+    ground = ndimage.grey_opening(grey, size)
+    for _ in range(2):  # the opening has hard edges
+        ground = ndimage.uniform_filter(ground, size, mode="nearest")
+    return np.asarray(grey - np.minimum(ground, grey), np.float32)
 
 
 def _smoothed(grey: Grey) -> Grey:
@@ -77,12 +133,13 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
     ink = ink_of(found, chosen)
     faintest = float(np.percentile(found.above[chosen], FULL_INK_PERCENTILE))
     note = ""
-    if is_noise(found) or faintest < 4 * found.noise:
-        note = "no clear character" if faintest > 64 else "hardly any contrast"
+    if is_noise(found) or faintest < LEAST_STANDING_OUT * found.noise:
+        note = "no clear character" if faintest > CLEAR else "hardly any contrast"
     elif mask.mean() > 0.5:
         note = "almost all ink"
     elif _is_several(mask, parts, n) or (
-        kept.sum() > 1 and chosen[box(chosen)].shape[1] > 1.4 * chosen[box(chosen)].shape[0]
+        kept.sum() > 1
+        and chosen[box(chosen)].shape[1] > WIDEST_OF_PARTS * chosen[box(chosen)].shape[0]
     ):
         note = SEVERAL_NOTE
     return ink, note
@@ -110,6 +167,9 @@ def marks(grey: Grey) -> Marks:
     """Find what stands out from the ground of a picture of light ink, without printed lines."""
     above = grey - _ground(grey)
     cut = _otsu(above)
+    if _holds_patch(above > cut):  # light between shadows
+        above = _above_shadows(grey)
+        cut = _otsu(above)
     faint = max(LINE_FAINTER * cut, NOISE_FLOOR * _noise(above[above <= cut]))
     mask, printed = above > cut, lines(above, above > min(faint, cut))
     if printed.any():
@@ -143,12 +203,17 @@ def _thickened(ink: Grey, chosen: NDArray[np.bool_]) -> Grey:
     """
     rows, columns = box(chosen)
     scale = MNIST_BOX / max(rows.stop - rows.start, columns.stop - columns.start)
-    edge = chosen & ~ndimage.binary_erosion(chosen)
-    stroke = 2 * chosen.sum() / edge.sum() * scale
+    stroke = _thickness(chosen) * scale
     reach = round((THICKNESS - stroke) / 2 / scale)
     if stroke >= THINNEST or reach < 1:
         return ink
     return np.asarray(ndimage.maximum_filter(ink, 2 * reach + 1, mode="constant"), np.float32)
+
+
+def _thickness(mask: NDArray[np.bool_]) -> float:
+    """Return how thick the strokes of a mask are, in pixels: its area by half its outline."""
+    edge = mask & ~ndimage.binary_erosion(mask)
+    return float(2 * mask.sum() / max(edge.sum(), 1))
 
 
 def _is_several(mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int) -> bool:

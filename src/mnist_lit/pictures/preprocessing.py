@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from mnist_lit.pictures.splitting import Box, find_characters
 # `prepare` says what each does.
 PREPROCESSING = ("mnist", "emnist", "plain")
 # As plain data, for the page: `working_side`, `mnist_box` and so on.
-CONSTANTS: dict[str, float] = {
+CONSTANTS: dict[str, Any] = {
     name.lower(): value for name, value in vars(constants).items() if name.isupper()
 }
 
@@ -80,7 +80,7 @@ def prepare(grey: Grey, preprocessing: str = "mnist", side: int = PUBLISHED_SIDE
     Raises:
         KeyError: There is no such preprocessing.
     """
-    light, blank = light_on_dark(grey)
+    light, blank = light_on_dark(grey, strokes=preprocessing != "plain")
     if preprocessing == "plain":
         # Data of the right size have no ground to be made dark.
         image = _plain(grey if grey.shape == (side, side) else light, side)

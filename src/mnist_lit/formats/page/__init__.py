@@ -24,6 +24,7 @@ from mnist_lit.files import atomic_write
 from mnist_lit.network.inference import UNSURE
 from mnist_lit.network.layers import KINDS
 from mnist_lit.network.network import Layer, Network
+from mnist_lit.pictures.constants import PUBLISHED_SIDE
 from mnist_lit.pictures.preprocessing import CONSTANTS
 from mnist_lit.templating import template
 
@@ -165,7 +166,8 @@ def _layer(module: nn.Module, layer: Layer) -> dict[str, Any]:
 
 def _ink_box(preprocessing: str, side: int) -> int:
     """Return the side of the ink's box in an image, in pixels; 0 where ink isn't looked for."""
-    return round(CONSTANTS.get(f"{preprocessing}_box", 0) * side / CONSTANTS["published_side"])
+    longer: float = CONSTANTS.get(f"{preprocessing}_box", 0)
+    return round(longer * side / PUBLISHED_SIDE)
 
 
 def _json(model: dict[str, Any]) -> Markup:

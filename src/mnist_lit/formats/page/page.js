@@ -143,7 +143,8 @@ function prompt() {
   return plain ? "Choose a picture, or draw one." : "Draw one, or choose a picture.";
 }
 
-function showAnswer({ probabilities, blank }, best) {
+function showAnswer({ probabilities, blank, note }, best) {
+  $("note").textContent = result && note ? `Take care: ${note}` : "";
   const plain = MODEL.preprocessing === "plain", answer = $("answer");
   if (!result) answer.textContent = prompt();
   else if (blank) answer.textContent = plain ? "This picture shows nothing." : "This picture has no ink.";
@@ -159,16 +160,16 @@ function update() {
   const start = performance.now();
   showPad();
   const any = photo || strokes.length > 0;
-  const { image, blank } = any
+  const { image, blank, note } = any
     ? prepare(grey(photo || drawing()), MODEL.preprocessing, SIDE)
-    : { image: new Uint8Array(SIDE * SIDE), blank: true };
+    : { image: new Uint8Array(SIDE * SIDE), blank: true, note: "" };
   const { probabilities, maps } = run(network, image);
-  result = any ? { image, probabilities, blank } : null;
+  result = any ? { image, probabilities, blank, note } : null;
   showSeen(image);
   for (const canvas of document.querySelectorAll("canvas[data-convolution]")) {
     showMaps(canvas, maps[canvas.dataset.convolution]);
   }
-  showAnswer({ probabilities, blank }, showBars({ probabilities, blank }));
+  showAnswer({ probabilities, blank, note }, showBars({ probabilities, blank }));
   $("undo").disabled = $("clear").disabled = !any;
   took = performance.now() - start;
 }

@@ -20,6 +20,10 @@ function round(value) {
   return value - low === 0.5 ? low + (low % 2) : Math.round(value);
 }
 
+function shareOf(mask) {
+  return mask.reduce((sum, is) => sum + is, 0) / mask.length;
+}
+
 function clamp(value, low, high) {
   return Math.min(Math.max(value, low), high);
 }
@@ -261,8 +265,7 @@ function levelLines(above, mask, width, height) {
 /** Return the pixels of straight lines that run from one side of a mask to the other. */
 function lines(above, mask, width, height) {
   const none = mask.map(() => false);
-  const share = mask.reduce((sum, is) => sum + is, 0) / mask.length;
-  if (share > CONSTANTS.most_printed) return none; // noise
+  if (shareOf(mask) > CONSTANTS.most_printed) return none; // noise
   const across = levelLines(above, thickenRows(mask, width), width, height);
   const [turned, turnedMask] = [above, mask].map((own) => transpose(own, width, height));
   const down = levelLines(turned, thickenRows(turnedMask, height), height, width);
@@ -279,37 +282,168 @@ function lines(above, mask, width, height) {
   return longest < CONSTANTS.least_character * Math.min(width, height) ? none : found;
 }
 
+/** Combine the values up to `reach` pixels to each side, along the rows and then the columns, by
+    Math.min or Math.max. Beyond its end a line goes on as it ended. */
+function sweep(picture, reach, combine) {
+  const size = 2 * reach + 1;
+  return alongBoth(picture, reach, (line, output, at) => {
+    let span = 1; // line[i] combines so many values from i on
+    for (; 2 * span <= size; span *= 2) {
+      for (let i = 0; i + span < line.length; i++) line[i] = combine(line[i], line[i + span]);
+    }
+    for (let i = 0; i + 2 * reach < line.length; i++) output[at + i] = combine(line[i], line[i + size - span]);
+  });
+}
+
+/** Return the means of the values up to `reach` pixels to each side. */
+function blur(picture, reach) {
+  return alongBoth(picture, reach, (line, output, at) => {
+    let sum = 0;
+    for (let i = 0; i < line.length; i++) {
+      sum += line[i];
+      if (i >= 2 * reach) {
+        output[at + i - 2 * reach] = sum / (2 * reach + 1);
+        sum -= line[i - 2 * reach];
+      }
+    }
+  });
+}
+
+/** Apply a function to each row, made longer by `reach` pixels at either end, then to each column. */
+function alongBoth({ values, width, height }, reach, apply) {
+  const rows = (own, length) => {
+    const output = new Float32Array(own.length), line = new Float64Array(length + 2 * reach);
+    for (let at = 0; at < own.length; at += length) {
+      for (let i = 0; i < line.length; i++) line[i] = own[at + clamp(i - reach, 0, length - 1)];
+      apply(line, output, at);
+    }
+    return output;
+  };
+  const turned = rows(transpose(rows(values, width), width, height), height);
+  return { values: transpose(turned, height, width), width, height };
+}
+
+/** Tell whether a square too large for a stroke is true along one of the sides. */
+function holdsPatch(mask, width, height) {
+  const size = round(CONSTANTS.shadow_patch * Math.max(width, height));
+  if (size > Math.min(width, height)) return false;
+  const along = (length, at) => { // a run of so many lines whose first `size` pixels are true
+    let run = 0;
+    for (let i = 0; i < length; i++) {
+      let all = true;
+      for (let k = 0; k < size && all; k++) all = mask[at(i, k)];
+      run = all ? run + 1 : 0;
+      if (run >= size) return true;
+    }
+    return false;
+  };
+  return along(width, (x, y) => y * width + x) || along(width, (x, y) => (height - 1 - y) * width + x)
+    || along(height, (y, x) => y * width + x) || along(height, (y, x) => y * width + width - 1 - x);
+}
+
+/** Return the widths of strokes to be tried, from the finest: to 2 reach + 1 pixels. */
+function reachesFor({ width, height }) {
+  return CONSTANTS.stroke_widths.map((share) => Math.max(round((share / 2) * Math.min(width, height)), 1));
+}
+
+/** Return how far light strokes stand out, those at most 2 reach + 1 pixels broad. */
+function strokesOf(picture, reach) {
+  const opened = sweep(sweep(picture, reach, Math.min), reach, Math.max);
+  const ground = blur(blur(opened, reach), reach).values; // the opening has hard edges
+  return { ...picture, values: picture.values.map((value, i) => value - Math.min(ground[i], value)) };
+}
+
+/** Tell whether dark strokes stand out more than light ones, at the width that tells best. */
+function strokesAreDark({ values, width, height }) {
+  const small = { width: width >> 1, height: height >> 1 };
+  const light = new Float32Array(small.width * small.height).map((_, i) => {
+    const at = 2 * Math.floor(i / small.width) * width + 2 * (i % small.width);
+    return (values[at] + values[at + 1] + values[at + width] + values[at + width + 1]) / 4;
+  });
+  const energy = (own, reach) => strokesOf({ ...small, values: own }, reach).values
+    .reduce((sum, value) => sum + value * value, 0) / light.length;
+  let lead = 0;
+  for (const reach of reachesFor(small)) {
+    const own = Math.log((energy(light.map((value) => 255 - value), reach) + 1e-6) / (energy(light, reach) + 1e-6));
+    if (Math.abs(own) > Math.abs(lead)) lead = own;
+  }
+  return lead > 0;
+}
+
+function aboveGround(picture) {
+  const base = ground(picture);
+  return picture.values.map((value, i) => value - base[i]);
+}
+
+/** Return how far light ink lies above a ground in light and in shadow. */
+function aboveShadows(picture) {
+  const { width, height } = picture;
+  let above;
+  for (const reach of reachesFor(picture)) {
+    above = aboveGround(strokesOf(picture, reach));
+    const cut = otsu(above);
+    const found = thicknessOf(Array.from(above, (value) => value > cut), width, height);
+    if (found < CONSTANTS.fine_stroke * (2 * reach + 1)) break; // broader strokes would be hollow
+  }
+  return above;
+}
+
+/** Return how thick the strokes of a mask are, in pixels: its area by half its outline. */
+function thicknessOf(mask, width, height) {
+  let area = 0, edge = 0;
+  mask.forEach((is, i) => {
+    if (!is) return;
+    const x = i % width;
+    const inner = x > 0 && mask[i - 1] && x < width - 1 && mask[i + 1] && mask[i - width] && mask[i + width];
+    area++;
+    if (!inner) edge++;
+  });
+  return (2 * area) / Math.max(edge, 1);
+}
+
 /** Return ink whose strokes are about as thick as those that a network was trained on. */
 function thicken(ink, chosen, width, height) {
   const box = bounds({ values: Float32Array.from(chosen), width, height });
   const scale = CONSTANTS.mnist_box / Math.max(box.width, box.height);
-  let area = 0, edge = 0;
-  chosen.forEach((is, i) => {
-    if (!is) return;
-    const x = i % width;
-    const inner = x > 0 && chosen[i - 1] && x < width - 1 && chosen[i + 1] && chosen[i - width] && chosen[i + width];
-    area++;
-    if (!inner) edge++;
-  });
-  const stroke = ((2 * area) / edge) * scale;
+  const stroke = thicknessOf(chosen, width, height) * scale;
   const reach = round((CONSTANTS.thickness - stroke) / 2 / scale);
   if (stroke >= CONSTANTS.thinnest || reach < 1) return ink;
-  const widen = (values, step, place, length) => values.map((_, i) => {
-    let most = 0;
-    const at = place(i);
-    for (let k = Math.max(-reach, -at); k <= Math.min(reach, length - 1 - at); k++) most = Math.max(most, values[i + k * step]);
-    return most;
-  });
-  const wide = widen(ink, 1, (i) => i % width, width);
-  return widen(wide, width, (i) => Math.floor(i / width), height);
+  return sweep({ values: ink, width, height }, reach, Math.max).values;
 }
 
-/** Return how much ink each pixel of a picture with light ink holds, 0 to 1. */
+/** Tell whether marks are scattered: neighbouring pixels have little in common. */
+function isNoise(mask, parts, width, height) {
+  let down = 0, across = 0;
+  mask.forEach((is, i) => {
+    if (i >= width && is !== mask[i - width]) down++;
+    if (i % width > 0 && is !== mask[i - 1]) across++;
+  });
+  const share = shareOf(mask);
+  const changes = down / ((height - 1) * width) + across / (height * (width - 1));
+  // A slanting line of one pixel changes as often as noise does, but has few parts.
+  if (changes <= 0.7 * 4 * share * (1 - share)) return false;
+  return parts + label(mask.map((is) => !is), width, height).n > 10;
+}
+
+/** Tell whether there are so many parts, or the chosen ones are so wide, that they are several. */
+function isSeveral({ parts, n }, kept, chosen, width, height) {
+  const sizes = new Float64Array(n + 1);
+  for (const part of parts) sizes[part]++;
+  const large = sizes.subarray(1).filter((size) => size >= CONSTANTS.least_part * parts.length);
+  const box = bounds({ values: Float32Array.from(chosen), width, height });
+  return large.length >= CONSTANTS.several
+    || (kept.filter(Boolean).length > 1 && box.width > CONSTANTS.widest_of_parts * box.height);
+}
+
+/** Return how much ink each pixel of a picture with light ink holds, 0 to 1, and what seems wrong. */
 function findInk(picture) {
-  const { values, width, height } = picture;
-  const base = ground(picture);
-  const above = values.map((value, i) => value - base[i]);
+  const { width, height } = picture;
+  let above = aboveGround(picture);
   let cut = otsu(above);
+  if (holdsPatch(Array.from(above, (value) => value > cut), width, height)) { // between shadows
+    above = aboveShadows(picture);
+    cut = otsu(above);
+  }
   const noiseOf = (values) => {
     const middle = median(values);
     return CONSTANTS.noise_in_deviations * median(values.map((value) => Math.abs(value - middle)));
@@ -338,7 +472,12 @@ function findInk(picture) {
   const near = grow(chosen, width, height, Math.floor(Math.max(width, height) / 100) + 1);
   near.forEach((is, i) => { if (!is) ink[i] = 0; });
   ink = thicken(ink, chosen, width, height);
-  return { values: ink, width, height };
+  let note = "";
+  if (isNoise(mask, labels.n, width, height) || high < CONSTANTS.least_standing_out * noise) {
+    note = high > CONSTANTS.clear ? "no clear character" : "hardly any contrast";
+  } else if (shareOf(mask) > 0.5) note = "almost all ink";
+  else if (isSeveral(labels, kept, chosen, width, height)) note = "more than one character?";
+  return { values: ink, width, height, note };
 }
 
 /* Pillow's kernels: how far each reaches, and its weight at a distance. */
@@ -516,16 +655,21 @@ function contrast({ values, width, height }) {
   return high - low;
 }
 
-/** Return a picture with its ink light, or null where it shows nothing. */
-function lightOnDark(picture) {
+/** Return a picture with its ink light, or null where it shows nothing. Strokes are told from shadows
+    by being thin. */
+function lightOnDark(picture, strokes) {
   const { values, width, height } = picture;
   if (contrast(picture) < CONSTANTS.least_contrast) return null;
-  const cut = otsu(values), sides = border(picture);
-  const lightShare = (those) => those.filter((value) => value > cut).length / those.length;
-  const share = lightShare(values);
-  const clear = share <= 1 - CONSTANTS.ground_share || share >= CONSTANTS.ground_share;
-  const lightGround = (clear ? share : lightShare(sides)) > 0.5; // the sides, in a close crop
-  return lightGround ? { values: values.map((value) => 255 - value), width, height } : picture;
+  const cut = otsu(values), light = Array.from(values, (value) => value > cut);
+  const turned = { values: values.map((value) => 255 - value), width, height };
+  const share = shareOf(light);
+  let lightGround;
+  if (strokes && holdsPatch(light, width, height) && holdsPatch(light.map((is) => !is), width, height)) {
+    lightGround = strokesAreDark(picture); // in light and in shadow
+  } else if (share <= 1 - CONSTANTS.ground_share || share >= CONSTANTS.ground_share) {
+    lightGround = share > 0.5;
+  } else lightGround = shareOf(border(picture).map((value) => value > cut)) > 0.5; // a close crop
+  return lightGround ? turned : picture;
 }
 
 /** Fit a whole picture into a square of its own ground. */
@@ -535,22 +679,24 @@ function fitPlain(picture, side) {
   return Uint8Array.from(values, (value) => clamp(round(value), 0, 255));
 }
 
-/** Return the image side×side of a picture in bytes, and whether the picture shows nothing. */
+/** Return the image side×side of a picture in bytes, whether it shows nothing, and what seems wrong. */
 function prepare(picture, preprocessing, side) {
   if (Math.max(picture.width, picture.height) > CONSTANTS.working_side) {
     picture = scaleTo(picture, CONSTANTS.working_side, BOX);
   }
-  const light = lightOnDark(picture);
+  const light = lightOnDark(picture, preprocessing !== "plain");
   const fits = picture.width === side && picture.height === side;
   if (preprocessing === "plain") {
-    return { image: fitPlain(fits ? picture : light ?? picture, side), blank: !light };
+    return { image: fitPlain(fits ? picture : light ?? picture, side), blank: !light, note: "" };
   }
-  const nothing = { image: new Uint8Array(side * side), blank: true };
+  const nothing = { image: new Uint8Array(side * side), blank: true, note: "" };
   if (!light) return nothing;
   const [follows, fit] = preprocessing === "mnist" ? [followsMnist, fitMnist] : [followsEmnist, fitEmnist];
-  if (fits && follows(light)) return { image: Uint8Array.from(light.values, round), blank: false };
+  if (fits && follows(light)) {
+    return { image: Uint8Array.from(light.values, round), blank: false, note: "" };
+  }
   const ink = findInk(light);
-  return ink.values.some((value) => value > 0) ? { image: fit(ink, side), blank: false } : nothing;
+  return ink.values.some((value) => value > 0) ? { image: fit(ink, side), blank: false, note: ink.note } : nothing;
 }
 
 /** Return the ground that a transparent picture was drawn to be seen on, from its RGBA bytes. */
