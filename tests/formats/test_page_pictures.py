@@ -115,6 +115,8 @@ def odd_pictures(preprocessing: str, side: int) -> dict[str, Image.Image]:
     noise, inner = (rng.integers(0, 256, (n, n), np.uint8) for n in (side, side - 2))
     wide = Image.new("RGB", (91, 40), (250, 240, 200))
     wide.paste((130, 20, 60), (20, 9, 65, 22))
+    equal = Image.new("RGB", (60, 80), (97, 0, 0))
+    equal.paste((0, 0, 255), (25, 10, 32, 70))
     return {
         "own": Image.fromarray(ink(preprocessing, side)),
         "dark": Image.fromarray(255 - ink(preprocessing, side)),
@@ -122,6 +124,7 @@ def odd_pictures(preprocessing: str, side: int) -> dict[str, Image.Image]:
         "framed": ImageOps.expand(Image.fromarray(inner), 1, fill=255),
         "wide": wide,
         "tall": wide.transpose(Image.Transpose.ROTATE_90),
+        "equal grey": equal,
         "faint": Image.fromarray(np.tile(np.arange(200, 210, dtype=np.uint8), (13, 3))),
     }
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 import small_data
 from mnist_lit.errors import InputError
+from mnist_lit.pictures import preprocessing as pictures
 from mnist_lit.pictures.constants import WORKING_SIDE
 from mnist_lit.pictures.decoding import FORMATS, KINDS, MAX_PIXELS, decode
 from mnist_lit.pictures.ink import light_on_dark
@@ -83,6 +84,24 @@ def test_modes_and_formats(kind: str) -> None:
     assert difference.mean() < 2 and difference.max() <= (
         40 if kind in ("cmyk", "rotated", "palette", "avif", "heic") else 1
     )
+
+
+@pytest.mark.parametrize(
+    "ink, paper",
+    [((0, 0, 255), (97, 0, 0)), ((180, 40, 40), (40, 96, 90)), ((10, 130, 10), (200, 20, 60))],
+)
+def test_ink_and_paper_of_equal_grey(
+    ink: tuple[int, int, int], paper: tuple[int, int, int]
+) -> None:
+    own, ground = (
+        Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0)) for colour in (ink, paper)
+    )
+    assert abs(own - ground) <= 12  # type: ignore[operator]
+    page = Image.new("RGB", (120, 90), paper)
+    page.paste(ink, (50, 20, 58, 70))
+    page.save("page.png")
+    found = pictures.read("page.png")
+    assert found.note == "" and (found.image > 127).sum() in range(50, 80)
 
 
 def test_large_pictures_are_reduced() -> None:

@@ -12,6 +12,8 @@ SHEET_SIDE = 1024
 
 # A picture is blank if its darkest and its lightest spot of 2×2 pixels differ by less than this.
 LEAST_CONTRAST = 20
+# Red, green or blue takes the place of grey where its contrast is so many times as large.
+CLEARER_COLOUR = 2.5
 
 # The ground is fitted to at most about so many points a side, again and again without the ink.
 GROUND_POINTS = 64

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mnist_lit.errors import InputError
-from mnist_lit.pictures.constants import WORKING_SIDE
+from mnist_lit.pictures.constants import CLEARER_COLOUR, WORKING_SIDE
+from mnist_lit.pictures.ink import contrast
 
 # By name, so that no other of Pillow's decoders ever sees an untrusted file.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "AVIF")
@@ -73,11 +74,15 @@ def grey_of(image: Image.Image, longest: int = WORKING_SIDE) -> Grey:
 
 
 def _reduced(grey: Image.Image, longest: int) -> Image.Image:
-    longer = max(grey.size)
-    if longer <= longest:
-        return grey
-    width, height = (max(round(n * longest / longer), 1) for n in grey.size)
-    return grey.resize((width, height), Image.Resampling.BOX)
+    size = _within(grey.size, longest)
+    return grey if size == grey.size else grey.resize(size, Image.Resampling.BOX)
+
+
+def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Return a size of the same proportions, of at most `longest` pixels a side."""
+    scale = min(longest / max(size), 1)
+    width, height = (max(round(n * scale), 1) for n in size)
+    return width, height
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -86,9 +91,20 @@ def _grey(image: Image.Image) -> Image.Image:
         return _grey_of_numbers(image)
     if image.has_transparency_data:
         return _grey_of_transparent(image)
-    if image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")
-    return image.convert("L").convert("F")
+    if image.mode == "L":
+        return image.convert("F")
+    return _clearest(image.convert("RGB")).convert("F")
+
+
+def _clearest(image: Image.Image) -> Image.Image:
+    """Return the picture's grey, or red, green or blue where ink and paper are of equal grey."""
+    sample = image.resize(_within(image.size, WORKING_SIDE), Image.Resampling.NEAREST)
+    grey = contrast(np.asarray(sample.convert("L"), np.float32))
+    channels = [contrast(np.asarray(own, np.float32)) for own in sample.split()]
+    clearest = int(np.argmax(channels))
+    if channels[clearest] > CLEARER_COLOUR * grey:
+        return image.getchannel(clearest)
+    return image.convert("L")
 
 
 def _grey_of_numbers(image: Image.Image) -> Image.Image:

@@ -46,7 +46,7 @@ def light_on_dark(grey: Grey, *, strokes: bool = True) -> tuple[Grey, bool]:
         grey: Values 0 to 255, of shape H×W.
         strokes: Whether it shows strokes, which are told from shadows by being thin.
     """
-    if np.ptp(_smoothed(grey)) < LEAST_CONTRAST:
+    if contrast(grey) < LEAST_CONTRAST:
         return grey, True
     cut = _otsu(grey)
     share = np.mean(grey > cut)
@@ -100,6 +100,11 @@ def _strokes(grey: Grey, reach: int) -> Grey:
     for _ in range(2):  # the opening has hard edges
         ground = ndimage.uniform_filter(ground, size, mode="nearest")
     return np.asarray(grey - np.minimum(ground, grey), np.float32)
+
+
+def contrast(grey: Grey) -> float:
+    """Return how far the darkest and the lightest spot of 2×2 pixels lie apart."""
+    return float(np.ptp(_smoothed(grey)))
 
 
 def _smoothed(grey: Grey) -> Grey:

@@ -64,8 +64,7 @@ function drawing() {
 function grey(canvas) {
   const { width, height } = canvas;
   const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-  const values = new Float32Array(width * height).map((_, i) => greyOf(data, 4 * i));
-  return { values, width, height };
+  return clearest(data, width, height);
 }
 
 function showPad() {

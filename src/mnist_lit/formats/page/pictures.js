@@ -699,6 +699,17 @@ function prepare(picture, preprocessing, side) {
   return ink.values.some((value) => value > 0) ? { image: fit(ink, side), blank: false, note: ink.note } : nothing;
 }
 
+/** Return the grey picture of RGBA bytes, or red, green or blue where ink and paper are of equal grey. */
+function clearest(rgba, width, height) {
+  const picture = (valueAt) => ({
+    values: new Float32Array(width * height).map((_, i) => valueAt(4 * i)), width, height,
+  });
+  const grey = picture((i) => greyOf(rgba, i));
+  const channels = [0, 1, 2].map((channel) => picture((i) => rgba[i + channel]));
+  const contrasts = channels.map(contrast), best = contrasts.indexOf(Math.max(...contrasts));
+  return contrasts[best] > CONSTANTS.clearer_colour * contrast(grey) ? channels[best] : grey;
+}
+
 /** Return the ground that a transparent picture was drawn to be seen on, from its RGBA bytes. */
 function groundOf(rgba) {
   const seen = [];
