@@ -28,10 +28,12 @@ NAMES = {
 
 
 class Peer:
-    def __init__(self, name: str, python: str, data_dir: str, epochs: int) -> None:
+    def __init__(
+        self, name: str, python: str, data_dir: str, epochs: int, images: int = 60_000
+    ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
-            [python, str(PEERS / f"{name}.py"), data_dir, str(epochs)],
+            [python, str(PEERS / f"{name}.py"), data_dir, str(epochs), str(images)],
             cwd=self.folder.name,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -56,7 +56,9 @@ NO_REPORT = types.SimpleNamespace(write=lambda *args, **options: {})
 
 @pytest.fixture(autouse=True)
 def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the data sets that other programs keep on this machine."""
+    """Hide what other programs, and other tests, keep on this machine."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # whatever else this machine does
     monkeypatch.setattr("mnist_lit.data.places.DEBIAN", tmp_path / "no-datasets")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path.parent / "no-keras"))
 

@@ -31,7 +31,7 @@ ORDER = [
     {"checkpoints"},
     {"network", "pictures"},
     {"files", "environment", "templating"},
-    {"errors", "class_names", "colours"},
+    {"errors", "class_names", "colours", "cores"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 LONGEST = 60  # lines of a function, its docstring included

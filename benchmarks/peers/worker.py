@@ -1,6 +1,7 @@
 """How a peer talks to `peers.py`: a line on stdin starts an epoch, `@ …` on stdout ends it.
 
-Each peer is started in an empty folder, with the data folder and the number of epochs as arguments.
+Each peer is started in an empty folder, with the data folder, the number of
+epochs and that of training images as arguments.
 """
 
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 DATA_DIR = Path(sys.argv[1])
 EPOCHS = int(sys.argv[2])
+IMAGES = int(sys.argv[3])  # an epoch's
 
 
 def wait() -> None:

@@ -3,10 +3,13 @@
 import contextlib
 import ctypes
 import logging
+import os
 import sys
 import warnings
 
 import torch
+
+from mnist_lit import cores
 
 # What libraries warn of in a healthy run, and why it may stay unsaid.
 HARMLESS = (
@@ -38,6 +41,8 @@ def quiet() -> None:
 
 def prepare() -> None:
     """Set what makes a CPU step fast and changes no result."""
+    if "OMP_NUM_THREADS" not in os.environ:  # a container's quota may be less than its cores
+        torch.set_num_threads(min(torch.get_num_threads(), cores.available()))
     # After many epochs saturated sigmoids give numbers so small that CPUs compute them slowly.
     torch.set_flush_denormal(True)
     if sys.platform == "linux":

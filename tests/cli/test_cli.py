@@ -70,6 +70,54 @@ def test_help_of_fit_begins_with_our_options(command: Command) -> None:
     assert "Images in a training batch." in answer.out  # the docstrings feed it
 
 
+def test_help_of_fit_is_made_once(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = command("fit", "--help")
+    screen = first.out.partition("All options")[0].splitlines()
+    assert len(screen) <= 24 and max(map(len, screen)) <= 100
+    for option in (
+        "dataset",
+        "network",
+        "max_epochs",
+        "batch_size",
+        "lr",
+        "seed",
+        "name",
+        "ckpt_path",
+    ):
+        assert any(option in line for line in screen), option
+    assert "  --trainer.max_epochs  epochs (default: 50)" in screen
+    assert "Default: ``" not in first.out  # beside the one that holds
+    made: list[str] = []
+
+    def make(name: str) -> str:
+        made.append(name)
+        return "anew"
+
+    monkeypatch.setattr("mnist_lit.cli.help._made", make)
+    assert command("fit", "--help") == first and not made
+    assert command("test", "-h").out == "anew" and made == ["test"]
+    monkeypatch.setenv("COLUMNS", "60")
+    assert command("fit", "--help").out == "anew"
+
+
+def test_help_without_a_place_to_keep_it(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", "file")
+    assert "--data.batch_size" in command("test", "--help").out
+
+
+def test_kept_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from mnist_lit.cli import main; assert main(['fit', '--help']) == 0;"
+        "print({'torch', 'lightning', 'jsonargparse', 'numpy'} & set(sys.modules))"
+    )
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
 def test_debug_shows_the_traceback(command: Command) -> None:
     for option, shown in (((), False), (("--debug",), True)):
         answer = command("test", *option)

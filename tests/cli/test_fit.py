@@ -514,3 +514,103 @@ def test_name_that_looks_like_a_number(command: Command, name: str) -> None:
     assert command("test").code == 0
     assert command("fit", "--config", config, EPOCHS, 1).code == 0
     assert (config.parent.parent / "version_1").is_dir()
+
+
+def test_learning_rate_monitor(command: Command) -> None:
+    """A callback that needs a logger logs into the run's own files, and what we draw stays once."""
+    options = (*SHORT, "--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1)
+    done = command("fit", *options, "--trainer.callbacks+=LearningRateMonitor")
+    assert (done.code, done.err) == (0, "")
+    events = EventAccumulator("runs/mnist/version_0").Reload()
+    assert {point.step for point in events.Scalars("lr-Adam")} == set(range(10))
+    assert events.Scalars("lr-Adam")[0].value == pytest.approx(1e-3)
+    assert {"val_loss", "val_accuracy", "epoch"}.isdisjoint(events.Tags()["scalars"])
+    assert not Path("lightning_logs").exists()
+
+
+CALLBACKS = {
+    "StochasticWeightAveraging": ("--trainer.callbacks.swa_lrs", 0.001),
+    "EMAWeightAveraging": ("--trainer.callbacks.decay", 0.9),
+    "EarlyStopping": ("--trainer.callbacks.monitor", "val_loss"),
+    "GradientAccumulationScheduler": ("--trainer.callbacks.scheduling", "{0: 2}"),
+    "Timer": ("--trainer.callbacks.duration", "00:01:00:00"),
+    "DeviceStatsMonitor": ("--trainer.callbacks.cpu_stats", "false"),
+    "ModelSummary": ("--trainer.callbacks.max_depth", 1),
+}
+
+
+@pytest.mark.undrawn
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_runs_with_lightnings_callbacks_are_resumed_and_repeated(
+    command: Command, name: str
+) -> None:
+    given = (f"--trainer.callbacks+={name}", *CALLBACKS[name])
+    assert command("fit", *SHORT, "--trainer.max_epochs", 1, *given).code == 0
+    assert "Unable to serialize" not in Path("runs/mnist/version_0/config.yaml").read_text()
+    assert command("fit", "--ckpt_path", "last", "--trainer.max_epochs", 2).code == 0
+    assert command("fit", "--config", "runs/mnist/version_0/config.yaml").code == 0
+    rows = list(csv.DictReader(Path("runs/mnist/version_1/metrics.csv").read_text().splitlines()))
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (
+            "--trainer.logger WandbLogger",
+            "WandbLogger needs a package that isn't installed: python -m pip install \"wandb",
+        ),
+        (
+            "--trainer.callbacks+=EarlyStopping",
+            "--trainer.callbacks EarlyStopping: the following arguments are required: monitor",
+        ),
+        (
+            "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor val_loss "
+            "--trainer.callbacks.mode up",
+            "EarlyStopping: `mode` can be min, max, got up",
+        ),
+        ("--trainer.logger CSVLogger", "--trainer.logger CSVLogger: the following arguments are"),
+    ],
+)
+def test_arguments_of_callbacks_and_loggers(command: Command, options: str, error: str) -> None:
+    done = command("fit", *SHORT, *options.split())
+    assert done.code == 2 and done.err.startswith(f"error: {error}") and done.err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_resuming_keeps_the_number_of_threads(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums come out bit for bit the same in as many threads."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert command("fit", *SHORT, "--trainer.max_epochs", 1).code == 0
+        content = checkpoints.read(Path("runs/mnist/version_0/checkpoints/last.ckpt")).content
+        assert content["threads"] == 3
+        torch.set_num_threads(1)
+        assert command("fit", "--ckpt_path", "last", "--trainer.max_epochs", 2).code == 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    summary = json.loads(Path("runs/mnist/version_0/summary.json").read_text())
+    assert "3 threads" in summary["machine"]
+
+
+@pytest.mark.parametrize(
+    "threads, policy, told", [(2, "", True), (1, "", False), (2, "PASSIVE", False)]
+)
+def test_starving_is_told_once(
+    command: Command, monkeypatch: pytest.MonkeyPatch, threads: int, policy: str, told: bool
+) -> None:
+    waited = iter(range(1000))
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    monkeypatch.setattr("mnist_lit.cores.waited", lambda: next(waited))
+    monkeypatch.setattr("mnist_lit.training.progress.Starvation.EVERY", 0)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        done = command("fit", *SHORT, "--trainer.max_epochs", 1)
+    finally:
+        torch.set_num_threads(before)
+    assert done.code == 0 and done.err.count("other processes take the cores") == told

@@ -270,3 +270,17 @@ def test_a_class_without_training_pictures_is_only_odd() -> None:
     found = Folder(Path("mine"), "data")
     found.prepare()
     assert "no training image of c" in found.odd
+
+
+def test_what_the_project_writes_is_no_data(caplog: pytest.LogCaptureFixture) -> None:
+    """Runs and converted pictures lie in the folder of a user who works in it."""
+    small_data.write_folder(Path(), small_data.digits(20, 2), NAMES)
+    before = loaded(".")
+    Path("runs/mine/version_0/figures").mkdir(parents=True)
+    Path("runs/mine/version_0/config.yaml").touch()
+    Image.new("L", (28, 28)).save("runs/mine/version_0/figures/curves.png")
+    assert list(Path("data/pictures").glob("*.npz"))
+    found = Folder(Path(), "data")
+    found.prepare()
+    assert found.class_names == NAMES[:2] and not caplog.messages
+    assert all(np.array_equal(found.load(0)[part][0], before[part][0]) for part in before)

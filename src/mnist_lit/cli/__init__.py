@@ -8,6 +8,7 @@ import traceback
 from importlib import import_module
 from types import FrameType
 
+from mnist_lit import cores
 from mnist_lit.cli import console, options
 from mnist_lit.errors import Failure, InputError, Interrupted, NotACheckpoint
 
@@ -76,6 +77,13 @@ def run(command: str, *args: str) -> int:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(COMMANDS)}"
         raise InputError(f"there is no command `{command}`", "", hint)
+    if command in ("fit", "validate", "test"):
+        if args in (("--help",), ("-h",)):
+            from mnist_lit.cli import help
+
+            print(help.text(command), end="")
+            return 0
+        cores.share()  # before torch is loaded
     if command in ("validate", "test"):
         from mnist_lit.cli.evaluate import evaluate_checkpoint
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mnist_lit import environment
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.cli.training import CLI
@@ -36,6 +38,8 @@ def command(args: list[str]) -> int:
             ("start a new run by", Argument("dataset", cli.config.data.dataset),
              Argument("weights", str(cli.checkpoint.path))),
         )  # fmt: skip
+    if cli.checkpoint:  # sums come out bit for bit the same in as many threads
+        torch.set_num_threads(cli.checkpoint.content.get("threads", torch.get_num_threads()))
     _prepare(cli)
     _train(cli)
     if cli.recorder:

@@ -1,5 +1,6 @@
 """The parser of options and configs: safe, and with errors of one line."""
 
+import argparse
 import difflib
 import itertools
 import os
@@ -36,6 +37,36 @@ def refuse_excess(args: Sequence[str]) -> None:
             raise InputError(subject, error.problem, error.remedy) from error
 
 
+# What a message about a class says of the types that it might have been instead.
+OTHER_TYPES = ("Expected a", "Not a valid subclass", "Does not validate")
+
+
+def class_error(message: str) -> InputError | None:
+    """Return what is wrong with the arguments of a callback, logger or strategy that was named.
+
+    jsonargparse tells it among all types that the option takes. None if that isn't what is wrong.
+    """
+    named = re.search(r"class_path='(?:\w+\.)*(\w+)'", message)
+    if "Subtypes:" not in message or not (named or "NestedArg" in message):
+        return None
+    for found in re.findall(r"^ +- (.*?)(?=^ +- |^ *Given value|\Z)", message, re.M | re.S):
+        cause = re.sub(r": see `[^`]*`$", "", " ".join(found.split()))
+        if cause.startswith(OTHER_TYPES):
+            continue
+        if "is not allowed" in cause:
+            return None
+        if missing := re.search(r"Requirement '([^']+)' not met", cause):
+            name = named[1] if named else ""
+            remedy = f'python -m pip install "{missing[1]}"'
+            return InputError(name, "needs a package that isn't installed", remedy)
+        option = re.match(r'Parser key "([^"]+)"', message)
+        words = (f"--{option[1]}" if option else "", named[1] if named else "")
+        return InputError(
+            " ".join(filter(None, words)) + ":", cause, "see the class's documentation"
+        )
+    return None
+
+
 # What other tools call it, and the options here that do it.
 ELSEWHERE = {
     "epochs": "trainer.max_epochs",
@@ -55,6 +86,25 @@ ELSEWHERE = {
     "dataset": "data.dataset",
     "seed": "seed_everything",
     "out": "output",
+}
+
+
+# The options that are used most, as the help of `fit`, `validate` and `test` begins.
+FIRST = {
+    "--config": "a YAML file of options, such as configs/quick.yaml",
+    "--name": "the run's name",
+    "--ckpt_path": "the checkpoint: `best` or `last` of the newest run, or a path",
+    "--weights": "start from a checkpoint's weights, or `pretrained`",
+    "--seed_everything": "the seed",
+    "--data.dataset": "a set, a folder of pictures, an array file, a table",
+    "--data.source": "`sample` takes 5,000 images, `full` all or none",
+    "--data.val_split": "share of the training images that validates",
+    "--data.batch_size": "images in a step",
+    "--model.network": "`notebook`, `small`, or a YAML file of layers",
+    "--model.lr": "learning rate",
+    "--trainer.max_epochs": "epochs",
+    "--trainer.accelerator": "`cpu`, `gpu`, `mps`, or what there is",
+    "--output": "also write the result to this JSON file",
 }
 
 
@@ -81,8 +131,27 @@ class Parser(LightningArgumentParser):
         given: dict[str, Any] = self.parse_args(list(args), defaults=False).as_dict()
         return dict(given.get("data") or {})
 
+    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
+        """Return the help; first, on one screen, the options that are used most."""
+        listed = []
+        for option, text in FIRST.items():
+            action = self._option_string_actions.get(option)
+            if action is None:
+                continue
+            default = self.get_default(action.dest) if "." in option else action.default
+            listed.append((option, text if default is None else f"{text} (default: {default})"))
+        if len(listed) < len(FIRST) // 2:  # of another command
+            return str(super().format_help(formatter))
+        screen = "\n".join(f"  {option:<22}{text}" for option, text in listed)
+        return (
+            f"{self.format_usage()}\nused most:\n{screen}\n\n"
+            f"{'All options':-^{len(screen.splitlines()[0])}}\n\n{super().format_help(formatter)}"
+        )
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the library's message as an error of one line, in the words of an option's user."""
+        if about := class_error(message):
+            raise about from ex
         line = " ".join(message.replace("typing.", "").split())
         denied = re.search(r"Importing '([^']+)' is not allowed", line)
         line = re.sub(r'Parser key "([^"]+)":', r"--\1:", line)

@@ -28,6 +28,8 @@ def command(args: list[str]) -> int:
     for name, least in (("count", 1), ("seed", 0)):
         if given[name] < least:
             raise InputError(Argument(name, given[name]), "is too small", f"give at least {least}")
+    if output is None and not window.available():
+        output = Path("samples.png")
     data: MNISTDataModule = parser.instantiate(given).data
     classes = _classes(given.classes, data.class_names)
     data.prepare_data()
@@ -42,7 +44,10 @@ def command(args: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser.of("samples")
     parser.add_argument(
-        "--output", type=str, metavar="FILE", help="a .png file (default: a window)"
+        "--output",
+        type=str,
+        metavar="FILE",
+        help="a .png file (default: a window; `samples.png` where there is no display)",
     )
     parser.add_argument("--classes", nargs="+", type=str, help="classes to draw (default: all)")
     parser.add_argument("--count", type=int, default=50, help="how many images")

@@ -1,5 +1,6 @@
 """The options of `fit`, `validate` and `test`: Lightning's command line under the resume rule."""
 
+import enum
 import re
 import shlex
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.cli.options import checkpoint_help
-from mnist_lit.cli.parser import Parser, refuse_excess
+from mnist_lit.cli.parser import Parser, class_error, refuse_excess
 from mnist_lit.data import datasets
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import Argument, InputError
@@ -23,9 +25,12 @@ from mnist_lit.runs import finding
 from mnist_lit.runs.run import Run
 from mnist_lit.training import resume
 from mnist_lit.training.module import MNISTModule
-from mnist_lit.training.progress import TrainingProgress
+from mnist_lit.training.progress import Starvation, TrainingProgress
 from mnist_lit.training.recorder import Recorder
+from mnist_lit.training.run_logger import RunLogger
 from mnist_lit.training.saving import SafeCheckpointIO, saving
+
+OBJECT = object()  # in place of what isn't plain
 
 
 class CLI(LightningCLI):
@@ -105,6 +110,11 @@ class CLI(LightningCLI):
         for action in parser._actions:
             if getattr(action, "_typehint", None) == int | float | None:
                 action._typehint = int | float | None
+            if action.dest.startswith("trainer."):
+                # Lightning's texts name its own defaults; the parser adds those that hold here.
+                action.help = re.sub(
+                    r"\s*Defaults?(?: to)?:?\s+``[^`]*``\.?", "", action.help or ""
+                )
         defaults = {f"trainer.{name}": value for name, value in self.trainer_defaults.items()}
         defaults["data.data_dir"] = datasets.default_data_dir()
         parser.set_defaults(defaults)
@@ -182,10 +192,16 @@ class CLI(LightningCLI):
 
     def plain_config(self) -> dict[str, Any]:
         """Return the whole configuration as nested dictionaries of plain values."""
-        text = self.parser.dump(self.config, skip_unset=False, skip_validation=True)
+        text = self.parser.dump(_plain(self.config), skip_unset=False, skip_validation=True)
         plain: dict[str, Any] = yaml.safe_load(text)
         plain.pop("config", None)
         return plain | {"ckpt_path": None, "runs": None}
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise class_error(str(error)) or error from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init["trainer"]
@@ -200,6 +216,10 @@ class CLI(LightningCLI):
                 "starts processes that do not know the command line",
                 "use ddp",
             )
+        if self.recorder and config["logger"] is not True:
+            given = config["logger"] or []
+            given = list(given) if isinstance(given, list | tuple) else [given]
+            config = {**config, "logger": [RunLogger(self.recorder), *given]}
         plugins = config["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
         config = {**config, "plugins": [*plugins, SafeCheckpointIO()], **kwargs}
@@ -229,7 +249,24 @@ class CLI(LightningCLI):
             run=self.run,
             resumed=self.checkpoint.path if self.checkpoint else None,
         )
-        return [self.recorder, *saving(self.recorder)]
+        return [self.recorder, Starvation(), *saving(self.recorder)]
+
+
+def _plain(value: Any) -> Any:
+    """Return a configuration without defaults that are objects, such as `torch.device("cpu")`.
+
+    No text in their place could be read back.
+    """
+    if isinstance(value, Namespace):
+        parts = {key: _plain(each) for key, each in vars(value).items()}
+        return Namespace({key: each for key, each in parts.items() if each is not OBJECT})
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, enum.Enum):
+        return value.value
+    return value if isinstance(value, str | int | float | Path | None) else OBJECT
 
 
 def run_name(name: str) -> str:

@@ -16,7 +16,7 @@ from mnist_lit.errors import Argument, RunError
 from mnist_lit.files import atomic_write, sha256_of_text
 
 # To be raised by one whenever the same picture or table would become another image.
-CONVERSION = 2
+CONVERSION = 3
 
 Arrays = dict[str, NDArray[Any]]
 

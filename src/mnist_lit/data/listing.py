@@ -62,7 +62,7 @@ def scan(path: Path) -> Listing:
     """
     listed_by_name = _listed(path)
     empty: list[Path] = []
-    roots = [root for root in _visible(path) if root.is_dir()]
+    roots = _folders(path)
     if listed_by_name is not None:
         found, strays = listed_by_name, _unlisted(path, listed_by_name)
     else:
@@ -92,12 +92,11 @@ def _in_folders(path: Path, roots: Sequence[Path]) -> tuple[list[Listed], list[P
     for root, part in (parts or {path: ""}).items():
         if part:
             strays += _pictures(root)
-        for folder in _visible(root):
-            if folder.is_dir():
-                inside = [file for file in _files(folder) if _is_picture(file)]
-                found += [(part, as_text(folder.name), file) for file in inside]
-                if not inside:
-                    empty.append(folder)
+        for folder in _folders(root):
+            inside = [file for file in _files(folder) if _is_picture(file)]
+            found += [(part, as_text(folder.name), file) for file in inside]
+            if not inside:
+                empty.append(folder)
     return found, strays, empty
 
 
@@ -175,6 +174,16 @@ def _file(path: Path, part: str, label: int, file: Path) -> File:
         status = file.stat()
         size, changed = status.st_size, status.st_mtime_ns
     return File(part, label, str(file.relative_to(path)), size, changed)
+
+
+# What marks the folders that this project writes: of runs, and of converted pictures.
+OWN = ("*/version_*/config.yaml", "pictures/*-????????.npz")
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder that may hold data."""
+    inside = [path for path in _visible(folder) if path.is_dir()]
+    return [path for path in inside if not any(next(path.glob(mark), None) for mark in OWN)]
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -100,7 +100,8 @@ def machine() -> str:
     with contextlib.suppress(OSError):  # Linux alone has the file
         found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
         name = found[1] if found else name
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} threads on {os.cpu_count()} cores, {platform.system()}"
 
 
 def versions() -> dict[str, str]:

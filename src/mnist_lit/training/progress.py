@@ -1,22 +1,56 @@
-"""What a training shows on screen."""
+"""What a training shows on screen while it goes on."""
 
+import logging
 import sys
+import time
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
+
+from mnist_lit import cores
+
+log = logging.getLogger("mnist_lit")
+
+
+class Starvation(pl.Callback):
+    """Says so once where the threads wait for a core longer than they compute."""
+
+    EVERY = 10  # seconds
+    MOST = 0.5  # of the time, in which a thread waits
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # One thread has nothing to spin for, and where threads sleep nothing is to be done.
+        self._watching = torch.get_num_threads() > 1 and not cores.shared()
+        self._since, self._waited = time.monotonic(), cores.waited()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        seconds = time.monotonic() - self._since
+        if not self._watching or seconds < self.EVERY:
+            return
+        waited = cores.waited()
+        if waited - self._waited > self.MOST * seconds:
+            self._watching = False
+            log.warning(
+                "other processes take the cores from this training, and its threads wait for each "
+                "other: stop it, and start or resume it again, and they will share the cores "
+                "several times as fast"
+            )
+        self._since, self._waited = time.monotonic(), waited
 
 
 class TrainingProgress(ProgressBar):
     """One bar with the time left for the whole training; plain lines where there is no terminal."""
 
-    REFRESH = 50  # batches between redraws
+    REFRESH = 0.2  # seconds between redraws
 
     def __init__(self) -> None:
         super().__init__()
         self._enabled = True
         self._bar: tqdm[Any] | None = None
+        self._unseen, self._drawn = 0, 0.0  # batches since it was drawn, and when that was
 
     def disable(self) -> None:
         self._enabled = False
@@ -54,12 +88,17 @@ class TrainingProgress(ProgressBar):
         batch_idx: int,
     ) -> None:
         assert self._bar is not None
-        if (batch_idx + 1) % self.REFRESH == 0:
-            self._bar.update(self.REFRESH)
+        self._unseen += 1
+        if time.monotonic() - self._drawn >= self.REFRESH:
+            self._show()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._show()
+
+    def _show(self) -> None:
         assert self._bar is not None
-        self._bar.update(int(trainer.num_training_batches) % self.REFRESH)
+        self._bar.update(self._unseen)
+        self._unseen, self._drawn = 0, time.monotonic()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
@@ -45,8 +46,8 @@ class Recorder(Checkpoint):
         run: runs.Run | None = None,
         resumed: Path | None = None,
     ) -> None:
-        self._root = root
-        self._name = name
+        self.root = root
+        self.name = name
         self._config = dict(config)
         self._given = run
         self._resumed = resumed
@@ -58,13 +59,18 @@ class Recorder(Checkpoint):
         if stage != "fit":
             return
         if trainer.is_global_zero:
-            self.run = self._given or runs.create(self._root, self._name)
+            self.run = self._given or runs.create(self.root, self.name)
             self.run.summary.unlink(missing_ok=True)  # it summarised fewer epochs
             self.run.write_config(self._config)
             self.run.probe()  # now, not at the end of the first epoch
         run = trainer.strategy.broadcast(self.run if trainer.is_global_zero else None)
         assert run is not None
         self.run = run
+
+    @property
+    def writer(self) -> SummaryWriter | None:
+        """What writes the run's TensorBoard files, while it is trained and in this process."""
+        return self._writers.get("")
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -76,6 +82,7 @@ class Recorder(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["config"] = self._config
+        checkpoint["threads"] = torch.get_num_threads()
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, MNISTDataModule):
             checkpoint["fingerprint"] = data.dataset.fingerprint
