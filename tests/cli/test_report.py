@@ -37,17 +37,26 @@ def test_fit_writes_it(command: Command) -> None:
     assert (RUN / "figures" / "curves.png").read_bytes() != drawn["curves"]
 
 
+@pytest.mark.parametrize(
+    ("error", "help"),
+    [
+        (ValueError("no ink"), f"`python -m mnist_lit report {RUN} --debug` shows what is wrong"),
+        (OSError("no room"), "make room or fix the permissions, then `python -m mnist_lit report"),
+        (ImportError("no font"), "`python -m mnist_lit doctor` says what is missing"),
+    ],
+    ids=["fault", "disk", "package"],
+)
 def test_fault_while_drawing_costs_one_line(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch, error: Exception, help: str
 ) -> None:
     def broken(*args: Any, **options: Any) -> Any:
-        raise ValueError("no ink")
+        raise error
 
     monkeypatch.setattr(figures, "curves", broken)
     answer = command("fit", *SHORT, "--trainer.max_epochs", 1)
-    again = f"`python -m mnist_lit report {RUN}` tries again"
     assert answer.code == 0
-    assert f"no report was drawn (no ink): {again}" in answer.out + answer.err
+    (line,) = [line for line in answer.err.splitlines() if "no report was drawn" in line]
+    assert f"no report was drawn ({error}): " in line and help in line
     assert (RUN / "summary.json").is_file() and not PAGE.exists()
 
 

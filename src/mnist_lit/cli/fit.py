@@ -17,6 +17,7 @@ from mnist_lit.errors import Argument, InputError, Interrupted, RunError, printa
 from mnist_lit.network.network import Network
 from mnist_lit.report import report
 from mnist_lit.runs import finding
+from mnist_lit.runs.run import Run
 from mnist_lit.training import finish, resume, weights
 from mnist_lit.training.recorder import Recorder
 
@@ -141,8 +142,7 @@ def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested])
         page = f"\nsee   {run.report}"
     except Exception as error:  # the training's results must not hang on a picture
         page = ""
-        again = f"python -m mnist_lit report {run}"
-        log.warning(f"no report was drawn ({error}): `{again}` tries again")
+        log.warning(f"no report was drawn ({error}): {_how_to_draw(run, error)}")
     recorder.close({name: content["last"][name] for name in ("test_loss", "test_accuracy")})
     where = "" if cli.root == Path("runs") else f" --runs {shlex.quote(str(cli.root))}"
     print(
@@ -150,6 +150,16 @@ def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested])
         f"training{page}\nnext  python -m mnist_lit test{where}"
         f"\n      tensorboard --logdir {cli.root}"
     )
+
+
+def _how_to_draw(run: Run, error: Exception) -> str:
+    """Return what helps where a report could not be drawn."""
+    again = f"python -m mnist_lit report {run}"
+    if isinstance(error, OSError):
+        return f"make room or fix the permissions, then `{again}`"
+    if isinstance(error, ImportError):
+        return f"`python -m mnist_lit doctor` says what is missing, then `{again}`"
+    return f"the run's records are whole; `{again} --debug` shows what is wrong"
 
 
 def _print_table(title: str, tested: Mapping[str, finish.Tested]) -> None:
