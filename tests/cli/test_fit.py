@@ -20,6 +20,7 @@ from helpers import REPOSITORY, SHORT, Command
 from mnist_lit import MNISTModule
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.errors import Interrupted
+from mnist_lit.training.saving import SafeCheckpointIO
 
 RUN = Path("runs/mnist/version_0")
 EPOCHS = "--trainer.max_epochs"
@@ -472,17 +473,32 @@ def test_real_mnist(command: Command, mnist_dir: Path) -> None:
     assert found["last"]["test_accuracy"] > 0.9
 
 
-@pytest.mark.usefixtures("trained")
+# When Ctrl-C is pressed: what is then called, and in which epoch, from 0.
+MOMENTS = {
+    "before the first step": (MNISTModule, "on_train_start", 2),
+    "in the first resumed epoch": (MNISTModule, "on_train_batch_start", 2),
+    "between epochs": (MNISTModule, "on_train_epoch_start", 3),
+    "in the last save": (SafeCheckpointIO, "save_checkpoint", 3),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_what_a_resumed_run_was_asked_for_lasts(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Stopped in its first epoch, it resumes to the end that it was given, not the one before."""
+    """Stopped at any moment, it resumes to the end that it was given, not the one before."""
+    owner, called, epoch = MOMENTS[moment]
+    original = getattr(owner, called)
 
-    def stop(module: MNISTModule) -> None:
-        raise Interrupted(signal.SIGINT)
+    def stop(self: Any, *args: Any, **options: Any) -> Any:
+        now = args[0]["epoch"] if owner is SafeCheckpointIO else self.current_epoch
+        if now == epoch:
+            raise Interrupted(signal.SIGINT)
+        return original(self, *args, **options)
 
+    assert command("fit", *SHORT, EPOCHS, 2).code == 0
     with monkeypatch.context() as patch:
-        patch.setattr(MNISTModule, "on_train_epoch_start", stop)
+        patch.setattr(owner, called, stop)
         answer = command("fit", "--ckpt_path", "last", EPOCHS, 4)
     assert answer.code == 130 and answer.err.strip().endswith("fit --ckpt_path last")
     assert command("fit", "--ckpt_path", "last").code == 0
