@@ -23,6 +23,14 @@ def found(mask: Mask) -> Mask:
     return lines(np.where(mask, 100, 0).astype(np.float32), mask)
 
 
+@pytest.mark.parametrize("size", [(400, 6), (6, 400), (400, 1), (1, 1)])
+def test_narrow_pictures(size: tuple[int, int]) -> None:
+    """Sheared, their rows lie further outside than they are high."""
+    width, height = size
+    mask = drawn((0, height // 2, width - 1, height // 2), width=1, size=size)
+    assert not found(mask).any()  # since nothing else would be left
+
+
 SEVEN = ((60, 30, 100, 30), (100, 30, 75, 90))
 ONE = ((80, 20, 80, 90),)
 LINES = {

@@ -70,9 +70,10 @@ def level_lines(above: Grey, mask: Mask) -> Lines:
         return nothing
     # Sheared by the right slope, lines lie level, and their pixels in as few rows as can be.
     least, sharpest, counts, steepness = LINE_SHARE * width, 0, None, 0.0
+    below = int(STEEPEST_LINE * width) + 1  # how far a sheared row may lie outside
     for slope in np.linspace(-STEEPEST_LINE, STEEPEST_LINE, LINE_SLOPES):
-        level = np.rint(rows - slope * (columns - (width - 1) / 2)).astype(np.int64) + height
-        found = np.bincount(level, minlength=3 * height)
+        level = np.rint(rows - slope * (columns - (width - 1) / 2)).astype(np.int64) + below
+        found = np.bincount(level, minlength=height + 2 * below)
         if found.max() >= least and (sharpness := int(found @ found)) > sharpest:
             sharpest, counts, steepness = sharpness, found, slope
     if counts is None:
@@ -84,7 +85,7 @@ def level_lines(above: Grey, mask: Mask) -> Lines:
     across = np.arange(width)
     for place in ndimage.find_objects(marked, n):
         first = place[0].start + int(np.argmax(counts[place[0]]))
-        track = np.rint(first - height + steepness * (across - (width - 1) / 2)).astype(np.int64)
+        track = np.rint(first - below + steepness * (across - (width - 1) / 2)).astype(np.int64)
         _erase(above, mask, track, run_start, run_stop, erased, bands)
     return Lines(erased, bands)
 

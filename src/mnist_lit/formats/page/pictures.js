@@ -239,11 +239,12 @@ function levelLines(above, mask, width, height) {
   if (!rows.length) return found;
   // Sheared by the right slope, lines lie level, and their pixels in as few rows as can be.
   const middle = (width - 1) / 2, slopes = CONSTANTS.line_slopes, least = CONSTANTS.line_share * width;
+  const below = Math.floor(CONSTANTS.steepest_line * width) + 1; // how far a sheared row may lie outside
   let sharpest = 0, counts = null, steepness = 0;
   for (let i = 0; i < slopes; i++) {
     const slope = CONSTANTS.steepest_line * ((2 * i) / (slopes - 1) - 1);
-    const levels = new Int32Array(3 * height);
-    rows.forEach((row, k) => { levels[round(row - slope * (columns[k] - middle)) + height]++; });
+    const levels = new Int32Array(height + 2 * below);
+    rows.forEach((row, k) => { levels[round(row - slope * (columns[k] - middle)) + below]++; });
     if (!levels.some((count) => count >= least)) continue;
     const sharpness = levels.reduce((sum, count) => sum + count * count, 0);
     if (sharpness > sharpest) { sharpest = sharpness; counts = levels; steepness = slope; }
@@ -256,7 +257,7 @@ function levelLines(above, mask, width, height) {
     for (; level < counts.length && counts[level] >= least; level++) {
       if (counts[level] > counts[first]) first = level;
     }
-    const track = Array.from({ length: width }, (_, x) => round(first - height + steepness * (x - middle)));
+    const track = Array.from({ length: width }, (_, x) => round(first - below + steepness * (x - middle)));
     eraseLine(above, mask, width, height, track, runs, found);
   }
   return found;
