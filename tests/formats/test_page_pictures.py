@@ -212,6 +212,21 @@ def test_shadows_and_notes(opened: Opened) -> None:
         y, x = np.mgrid[:240, :320]
         shade = 1 - 0.4 / (1 + np.exp(-(x - 150 + 0.5 * y - 80) / 5))
         Image.fromarray((values * shade).astype(np.uint8)).save(f"shadow{width}.png")
+    for name, turn in (("box", 0), ("turned box", 2), ("boxes", 1), ("underlined", -1)):
+        picture = Image.new("L", (260, 200), 230)
+        pen = ImageDraw.Draw(picture)
+        pen.line((110, 70, 150, 70, 120, 130), 40, 6)
+        if name == "underlined":
+            pen.line((40, 150, 220, 150), 90, 3)
+        else:
+            pen.rectangle((80, 45, 180, 150), outline=90, width=3)
+        if name == "boxes":  # the second is empty
+            pen.rectangle((190, 45, 250, 150), outline=90, width=3)
+        picture.rotate(turn, fillcolor=230).save(f"{name}.png")
+        show(page, f"{name}.png")
+        image = np.array(page.evaluate("Array.from(result.image)"))
+        assert difference(image, f"{name}.png", "mnist", 28) <= 1, name
+        assert page.inner_text("#answer").startswith("The network reads 7"), name
     Image.fromarray(rng.integers(0, 256, (90, 120), np.uint8)).save("noise.png")
     Image.fromarray(rng.normal(200, 8, (90, 120)).clip(0, 255).astype(np.uint8)).save("faint.png")
     for name in ("shadow3", "shadow9", "shadow20", "noise", "faint"):

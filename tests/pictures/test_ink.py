@@ -122,3 +122,31 @@ def test_a_small_stroke_on_a_large_sheet_is_not_blank() -> None:
     page = np.full((500, 500), 255, np.float32)
     page[240:255, 250:253] = 0
     assert pictures.prepare(page).note == ""
+
+
+@pytest.mark.parametrize("turn", [0, 2])
+@pytest.mark.parametrize("kind", ["box", "boxes", "underlined"])
+def test_printed_boxes_within_the_picture(kind: str, turn: float) -> None:
+    """They and lines that end before the picture's sides go, and a box beside it that is empty."""
+
+    def drawn(*, printed: bool) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        page = Image.new("L", (260, 200), 230)
+        pen = ImageDraw.Draw(page)
+        pen.line((110, 70, 150, 70, 120, 130), 40, 6)
+        if printed and kind == "underlined":
+            pen.line((40, 150, 220, 150), 90, 3)
+        elif printed:
+            pen.rectangle((80, 45, 180, 150), outline=90, width=3)
+        if printed and kind == "boxes":
+            pen.rectangle((190, 45, 250, 150), outline=90, width=3)
+        return np.asarray(page.rotate(turn, fillcolor=230), np.float32)
+
+    alone, found = (pictures.prepare(drawn(printed=each)).image for each in (False, True))
+    assert abs(alone.astype(float) - found).mean() < 4
+
+
+def test_a_character_like_a_box_stays() -> None:
+    page = Image.new("L", (200, 200), 230)
+    ImageDraw.Draw(page).rectangle((70, 50, 130, 150), outline=40, width=8)  # a square 0
+    ink, note = find_ink(light_on_dark(np.asarray(page, np.float32))[0])
+    assert note == "" and ink[100, 74] > 0.5 and ink[100, 100] == 0 and ink[52, 100] > 0.5

@@ -83,6 +83,8 @@ LEAST_STANDING_OUT, CLEAR = 4, 64
 FRAME_SHARE, FRAME_SLACK = 0.9, 0.15
 # A part this many times as wide as high is a line; a character so wide is several that touch.
 WIDEST_PART, WIDEST_CHARACTER = 4, 1.5
+# It is a line if something else is this many times as high as the line is thick.
+LEAST_BESIDE_LINE = 3
 # A part at the picture's edge this many times as high as characters is something else.
 EDGE_SIZE = 2
 # A mark smaller than this is none.

@@ -33,6 +33,7 @@ from mnist_lit.pictures.constants import (
     THINNEST,
     WIDEST_OF_PARTS,
 )
+from mnist_lit.pictures.frames import without_frames
 from mnist_lit.pictures.lines import lines
 
 Grey = NDArray[np.float32]
@@ -181,7 +182,9 @@ def marks(grey: Grey) -> Marks:
         # Lines are softer than the mask, as ink is.
         above[ndimage.binary_dilation(printed, iterations=LINE_FRINGE)] = 0
         mask = (above > _otsu(above)) & ~printed
-    return Marks(above, mask, *label(mask), _noise(above[~mask]))
+    noise = _noise(above[~mask])
+    above, mask = without_frames(above, mask)
+    return Marks(above, mask, *label(mask), noise)
 
 
 def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:

@@ -9,10 +9,6 @@ from scipy import ndimage
 from mnist_lit.pictures.constants import (
     DUST,
     EDGE_SIZE,
-    FRAME_SHARE,
-    FRAME_SLACK,
-    LINE_FRINGE,
-    MOST_PRINTED,
     PART_GAP,
     PART_OVERLAP,
     SPECK,
@@ -21,14 +17,12 @@ from mnist_lit.pictures.constants import (
     WIDEST_CHARACTER,
     WIDEST_PART,
 )
-from mnist_lit.pictures.ink import SEVERAL_NOTE, Marks, ink_of, is_noise, label, marks
-from mnist_lit.pictures.lines import level_lines, lines
+from mnist_lit.pictures.ink import SEVERAL_NOTE, Marks, ink_of, is_noise, marks
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 # Rows of (top, bottom, left, right), each end the first pixel outside.
 Extents = NDArray[np.int64]
-Index = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Box(NamedTuple):
@@ -60,7 +54,6 @@ def find_characters(grey: Grey) -> list[Character]:
     found = marks(grey)
     if is_noise(found):
         return []
-    found = _without_frames(found)
     numbers, extents, height = _without_dust(found)
     if not len(numbers):
         return []
@@ -89,72 +82,6 @@ def _around(extents: Extents) -> Extents:
     """Return the bounding box of bounding boxes."""
     least, most = extents.min(axis=0), extents.max(axis=0)
     return np.array([least[0], most[1], least[2], most[3]])
-
-
-def _without_frames(found: Marks) -> Marks:
-    """Erase printed boxes, and lines that end before the picture does."""
-    above, mask = found.above.copy(), found.mask.copy()
-    empty = np.zeros_like(mask)
-    any_printed = False
-    for number, (top, bottom, left, right) in enumerate(_extents(found), 1):
-        place = (slice(top, bottom), slice(left, right))
-        part = found.parts[place] == number
-        printed = np.zeros_like(part)
-        if (inside := _frame(part)) is not None:
-            printed[inside] = lines(above[place][inside], mask[place][inside])
-            if printed.any():
-                part[inside] = False
-                printed |= part  # ragged ends
-        elif right - left > WIDEST_PART * (bottom - top):
-            printed = mask[place] & level_lines(above[place], mask[place]).erased
-        else:
-            continue
-        if not printed.any():  # nothing else is there
-            empty[place] |= part
-            continue
-        any_printed = True
-        printed = ndimage.binary_dilation(printed, iterations=LINE_FRINGE)
-        above[place][printed] = mask[place][printed] = 0
-    if any_printed:  # an empty box beside others isn't a character
-        mask &= ~empty
-    return Marks(above, mask, *label(mask), found.noise)
-
-
-def _frame(part: Mask) -> Index | None:
-    """Return the rows and columns of a printed box in which its sides are level and upright.
-
-    None if the part isn't a printed box: one of its sides isn't straight from corner to corner.
-    """
-    columns, rows = _level_rows(part)
-    down, across = _level_rows(part[rows, columns].T)
-    rows, columns = rows[down.T, across.T], columns[down.T, across.T]
-    level = part[rows, columns]
-    slack = FRAME_SLACK * min(level.shape)
-    straight = all(
-        np.mean(side.any(axis=0) & (side.argmax(axis=0) <= slack)) >= FRAME_SHARE
-        for side in (level, level[::-1], level.T, level.T[::-1])
-    )
-    if not straight or level.mean() > MOST_PRINTED:
-        return None
-    full = [np.flatnonzero(level.mean(axis=axis) > 0.5) for axis in (1, 0)]
-    if not all(map(len, full)):
-        return None
-    within = tuple(slice(lines[0], lines[-1] + 1) for lines in full)
-    return rows[within], columns[within]
-
-
-def _level_rows(part: Mask) -> Index:
-    """Return the columns and rows of a part in which its upper side is level."""
-    height, width = part.shape
-    upper, third = part.argmax(axis=0), max(width // 3, 1)
-    rise = np.median(upper[-third:]) - np.median(upper[:third])
-    across = np.arange(width)
-    shift = np.rint(rise / max(width - third, 1) * across).astype(np.int64)
-    shift -= shift.min()
-    if shift.max() >= height // 2:  # no side of a box
-        shift[:] = 0
-    rows = np.arange(height - shift.max())[:, None] + shift
-    return np.broadcast_to(across, rows.shape), rows
 
 
 def _without_dust(found: Marks) -> tuple[NDArray[np.int64], Extents, float]:

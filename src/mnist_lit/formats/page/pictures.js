@@ -273,14 +273,114 @@ function lines(above, mask, width, height) {
   const [erased, bands] = [down.erased, down.bands].map((own) => transpose(own, height, width));
   const found = mask.map((is, i) => is && (across.erased[i] || erased[i] || (across.bands[i] && bands[i])));
   if (!found.some(Boolean)) return found;
-  const { parts, n } = label(mask.map((is, i) => is && !found[i]), width, height);
-  const boxes = Array.from({ length: n + 1 }, () => [width, -1, height, -1]);
-  parts.forEach((part, i) => {
-    const box = boxes[part], x = i % width, y = Math.floor(i / width);
-    boxes[part] = [Math.min(box[0], x), Math.max(box[1], x), Math.min(box[2], y), Math.max(box[3], y)];
-  });
-  const longest = boxes.slice(1).reduce((a, [l, r, t, b]) => Math.max(a, r - l + 1, b - t + 1), 0);
+  const rest = label(mask.map((is, i) => is && !found[i]), width, height);
+  const longest = boxesOf(rest, width).reduce((most, box) => Math.max(most, box.width, box.height), 0);
   return longest < CONSTANTS.least_character * Math.min(width, height) ? none : found;
+}
+
+/** Return the places in a part, {index, width, height}, in which its upper side is level. */
+function levelRows(part, width, height) {
+  const upper = Array.from({ length: width }, (_, x) => {
+    for (let y = 0; y < height; y++) if (part[y * width + x]) return y;
+    return 0;
+  });
+  const third = Math.max(Math.floor(width / 3), 1);
+  const rise = median(upper.slice(-third)) - median(upper.slice(0, third));
+  let shift = upper.map((_, x) => round((rise / Math.max(width - third, 1)) * x));
+  const least = Math.min(...shift);
+  shift = shift.map((own) => own - least);
+  if (Math.max(...shift) >= Math.floor(height / 2)) shift = shift.map(() => 0); // no side of a box
+  const level = height - Math.max(...shift);
+  const index = new Int32Array(level * width).map((_, i) => i + shift[i % width] * width);
+  return { index, width, height: level };
+}
+
+/** Return the places in a printed box in which its sides are level and upright; null if the part is
+    none: one of its sides isn't straight from corner to corner. */
+function frameOf(part, width, height) {
+  const rows = levelRows(part, width, height);
+  const turned = transpose(rows.index, width, rows.height);
+  const columns = levelRows(Array.from(turned, (at) => part[at]), rows.height, width);
+  const wide = columns.height, high = columns.width;
+  const index = transpose(Int32Array.from(columns.index, (at) => turned[at]), high, wide);
+  const level = Array.from(index, (at) => part[at]);
+  const slack = CONSTANTS.frame_slack * Math.min(wide, high);
+  const straight = (length, depth, at) => {
+    let near = 0;
+    for (let i = 0; i < length; i++) {
+      for (let k = 0; k <= slack && k < depth; k++) if (level[at(i, k)]) { near++; break; }
+    }
+    return near / length >= CONSTANTS.frame_share;
+  };
+  if (!straight(wide, high, (x, y) => y * wide + x) || !straight(wide, high, (x, y) => (high - 1 - y) * wide + x)
+    || !straight(high, wide, (y, x) => y * wide + x) || !straight(high, wide, (y, x) => y * wide + wide - 1 - x)
+    || shareOf(level) > CONSTANTS.most_printed) return null;
+  const full = (length, across, at) => {
+    const found = [];
+    for (let i = 0; i < length; i++) {
+      let count = 0;
+      for (let k = 0; k < across; k++) if (level[at(i, k)]) count++;
+      if (count > across / 2) found.push(i);
+    }
+    return found;
+  };
+  const ys = full(high, wide, (y, x) => y * wide + x), xs = full(wide, high, (x, y) => y * wide + x);
+  if (!ys.length || !xs.length) return null;
+  const [top, left] = [ys[0], xs[0]], [bottom, right] = [ys[ys.length - 1], xs[xs.length - 1]];
+  const [w, h] = [right - left + 1, bottom - top + 1];
+  const inner = new Int32Array(w * h).map((_, i) => index[(top + Math.floor(i / w)) * wide + left + (i % w)]);
+  return { index: inner, width: w, height: h };
+}
+
+/** Return the bounding boxes of connected parts, from the first. */
+function boxesOf({ parts, n }, width) {
+  const boxes = Array.from({ length: n }, () => ({ left: Infinity, right: -1, top: Infinity, bottom: -1 }));
+  parts.forEach((part, i) => {
+    if (!part) return;
+    const box = boxes[part - 1], x = i % width, y = Math.floor(i / width);
+    box.left = Math.min(box.left, x); box.right = Math.max(box.right, x);
+    box.top = Math.min(box.top, y); box.bottom = Math.max(box.bottom, y);
+  });
+  return boxes.map(({ left, right, top, bottom }) => ({ left, top, width: right - left + 1, height: bottom - top + 1 }));
+}
+
+/** Erase printed boxes, and lines that end before the picture does, in what is above the ground and
+    in the mask; nothing if nothing would be left. */
+function eraseFrames(above, mask, width, height) {
+  const own = above.slice(), rest = mask.slice(), empty = [];
+  const labels = label(mask, width, height);
+  let any = false;
+  boxesOf(labels, width).forEach((box, i) => {
+    const [w, h] = [box.width, box.height];
+    if (Math.max(w, h) < CONSTANTS.least_character * Math.min(width, height)) return;
+    const place = new Int32Array(w * h).map((_, k) => (box.top + Math.floor(k / w)) * width + box.left + (k % w));
+    const part = Array.from(place, (at) => labels.parts[at] === i + 1);
+    const inside = frameOf(part, w, h);
+    let printed = part.map(() => false);
+    if (inside) {
+      const at = inside.index.map((k) => place[k]);
+      const found = lines(Float32Array.from(at, (k) => own[k]), Array.from(at, (k) => rest[k]), inside.width, inside.height);
+      if (!found.some(Boolean)) { // nothing else is there
+        empty.push(...Array.from(place).filter((_, k) => part[k]));
+        return;
+      }
+      printed = part.slice(); // its ragged ends
+      inside.index.forEach((k, j) => { printed[k] = found[j]; });
+    } else if (w > CONSTANTS.widest_part * h) {
+      const [heights, drawn] = [Float32Array.from(place, (k) => own[k]), Array.from(place, (k) => rest[k])];
+      const { erased } = levelLines(heights, thickenRows(drawn, w), w, h);
+      printed = drawn.map((is, k) => is && erased[k]);
+      const beside = rest.slice();
+      printed.forEach((is, k) => { if (is) beside[place[k]] = false; });
+      const tallest = boxesOf(label(beside, width, height), width).reduce((most, { height: own }) => Math.max(most, own), 0);
+      if (tallest <= (CONSTANTS.least_beside_line * printed.filter(Boolean).length) / w) return;
+    }
+    if (!printed.some(Boolean)) return;
+    any = true;
+    grow(printed, w, h, CONSTANTS.line_fringe).forEach((is, k) => { if (is) { own[place[k]] = 0; rest[place[k]] = false; } });
+  });
+  if (any) for (const at of empty) rest[at] = false; // an empty box beside others isn't a character
+  return rest.some(Boolean) ? [own, rest] : [above, mask];
 }
 
 /** Combine the values up to `reach` pixels to each side, along the rows and then the columns, by
@@ -460,6 +560,7 @@ function findInk(picture) {
     mask = Array.from(above, (value, i) => value > cut && !printed[i]);
   }
   const noise = noiseOf(above.filter((_, i) => !mask[i]));
+  [above, mask] = eraseFrames(above, mask, width, height);
   const labels = label(mask, width, height);
   const kept = keptParts(labels, width, height);
   const chosen = Array.from(labels.parts, (part) => kept[part]);
