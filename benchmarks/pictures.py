@@ -115,6 +115,20 @@ def cut_on_lines(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
     return scanned(sheet, rng)
 
 
+def boxed(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    """A printed box with paper around it."""
+    cell = page(digit, rng)
+    grey, thick = int(rng.integers(0, 120)), int(rng.integers(2, 6))
+    ImageDraw.Draw(cell).rectangle(
+        (0, 0, cell.width - 1, cell.height - 1), None, (grey, grey, grey), thick
+    )
+    room = int(max(cell.size) * rng.uniform(0.04, 0.6))
+    paper = cell.getpixel((thick + 2, thick + 2))
+    sheet = Image.new("RGB", (cell.width + 2 * room, cell.height + 2 * room), paper)
+    sheet.paste(cell, (room, room))
+    return scanned(sheet.rotate(rng.uniform(-1.5, 1.5), fillcolor=paper), rng)
+
+
 def ruled(digit: NDArray[np.uint8], rng: Rng, *, squared: bool = False) -> Image.Image:
     step = int(rng.integers(14, 40)) if squared else int(rng.integers(30, 60))
     height = int(rng.uniform(1.2, 3) * step) if squared else None
@@ -197,6 +211,7 @@ KINDS: dict[str, Draw] = {
     "noise": lambda digit, rng: scanned(page(digit, rng), rng, noise=18),
     "frame": with_lines("tblr"),
     "cut on the lines": cut_on_lines,
+    "box on paper": boxed,
     "line below": with_lines("b"),
     "lines above and below": with_lines("tb"),
     "line at the left": with_lines("l"),

@@ -49,6 +49,13 @@ def refused_layers(error: InputError) -> set[str]:
     return {part.split("(")[1].split(")")[0] for part in listed.split("; ")}
 
 
+def is_trainable(network: Network, pixels: torch.Tensor, labels: np.ndarray[Any, Any]) -> bool:
+    """Tell whether any weight has a gradient: a stride may pick nothing but padding."""
+    torch.nn.functional.nll_loss(network(pixels), torch.from_numpy(labels)).backward()
+    gradients = [weight.grad for weight in network.parameters()]
+    return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+
+
 def compare(network: Network, suffix: str) -> None:
     path = Path(f"model.{suffix}")
     try:
@@ -77,7 +84,23 @@ def compare(network: Network, suffix: str) -> None:
     assert accuracy == pytest.approx(0.75)
     before = model.get_weights()
     model.fit(images, labels, epochs=1, verbose=0)
-    assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    trained = any(
+        not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)
+    )
+    assert trained or not is_trainable(network, pixels, labels)
+
+
+def test_network_that_sees_nothing_but_padding() -> None:
+    layers: list[Any] = [
+        {"Conv2d": {"out_channels": 1, "kernel_size": 4, "stride": 3}},
+        {"ZeroPad2d": [1, 3, 2, 3]},
+        {"AvgPool2d": {"kernel_size": 1, "stride": [1, 3]}},
+        "Flatten",
+        {"Linear": {"bias": False}},
+    ]
+    network = Network(network=layers, num_classes=3, image_size=8).eval()
+    assert not is_trainable(network, torch.rand(2, 1, 8, 8), np.array([0, 1]))
+    compare(network, "h5")
 
 
 @QUICK
