@@ -512,6 +512,7 @@ def test_what_a_resumed_run_was_asked_for_lasts(
         (("--epochs", 3), "did you mean --trainer.max_epochs?"),
         (("--device", "cuda"), "did you mean --trainer.accelerator?"),
         (("--lr", 0.1), "did you mean --model.lr?"),
+        (("--model.learning_rate", 0.1), "did you mean --model.lr?"),
         (("--seed", 1), "did you mean --seed_everything?"),
         (("--trainer.max_epoch", 3), "did you mean --trainer.max_epochs?"),
     ],

@@ -30,6 +30,7 @@ def test_given_data(parser: Parser) -> None:
         (["--batch-size=3"], "did you mean --data.batch_size?"),
         (["--dataset", "letters"], "did you mean --data.dataset?"),
         (["--data.batch_siz", "3"], "did you mean --data.batch_size?"),  # no abbreviation
+        (["--data.datasset", "x"], "did you mean --data.dataset?"),
         (["--xyzzy"], "see `python -m mnist_lit export --help`"),
     ],
 )
@@ -72,4 +73,7 @@ def test_plain_parser_takes_no_abbreviation() -> None:
     parser.add_argument("--output")
     with pytest.raises(InputError) as caught:
         parser.parse_args(["--out", "a.csv"])
+    assert caught.value.remedy == "did you mean --output?"
+    with pytest.raises(InputError) as caught:
+        parser.parse_args(["--xyzzy"])
     assert caught.value.remedy == "see `python -m mnist_lit predict --help`"

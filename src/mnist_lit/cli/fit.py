@@ -79,6 +79,8 @@ def _prepare(cli: CLI) -> None:
             print(f"{path}: newly initialised: {', '.join(anew)}")
         if seen := weights.seen_images(checkpoints.read(path), data):
             print(printable(seen))
+    if cli.run and cli.checkpoint:  # of several names `last` is the newest
+        print(printable(f"resuming {cli.run} after epoch {cli.checkpoint.epoch + 1}"))
     print(layer_table(module.network), flush=True)
     if trainer.num_nodes > 1:
         where = os.environ.get("MASTER_ADDR", "127.0.0.1")

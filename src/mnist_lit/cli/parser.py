@@ -183,7 +183,7 @@ class Parser(LightningArgumentParser):
         """Return which option `name` may have meant, with its group or without."""
         options = {option.lstrip("-") for option in self._option_string_actions}
         names = {option.rsplit(".", 1)[-1]: option for option in options} | {o: o for o in options}
-        meant = ELSEWHERE.get(name.lower().replace("-", "_"))
+        meant = ELSEWHERE.get(name.lower().replace("-", "_").rsplit(".", 1)[-1])
         if meant not in options:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
             meant = names[near[0]] if near else None

@@ -1,6 +1,7 @@
 """A parser for the commands that do without Lightning's, so that they start fast."""
 
 import argparse
+import difflib
 from typing import NoReturn
 
 from mnist_lit.errors import InputError
@@ -15,4 +16,10 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(message, "", f"see `{self.prog} --help`")
+        remedy = f"see `{self.prog} --help`"
+        _, is_unknown, given = message.partition("unrecognized arguments: ")
+        if is_unknown:
+            name = given.split()[0].split("=")[0]
+            near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+            remedy = f"did you mean {near[0]}?" if near else remedy
+        raise InputError(message, "", remedy)
