@@ -587,6 +587,15 @@ def test_runs_with_lightnings_callbacks_are_resumed_and_repeated(
             "EarlyStopping: `mode` can be min, max, got up",
         ),
         ("--trainer.logger CSVLogger", "--trainer.logger CSVLogger: the following arguments are"),
+        (
+            "--trainer.callbacks+=LearningRateMonitr",
+            "--trainer.callbacks LearningRateMonitr is no class of Lightning's: did you mean "
+            "LearningRateMonitor?",
+        ),
+        (
+            "--trainer.logger CSVLoger",
+            "--trainer.logger CSVLoger is no class of Lightning's: did you mean CSVLogger?",
+        ),
     ],
 )
 def test_arguments_of_callbacks_and_loggers(command: Command, options: str, error: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
+from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.cli import LightningArgumentParser
 
 from mnist_lit.data.datamodule import MNISTDataModule
@@ -46,6 +47,17 @@ def class_error(message: str) -> InputError | None:
 
     jsonargparse tells it among all types that the option takes. None if that isn't what is wrong.
     """
+    unknown = re.search(
+        r'key "trainer\.(callbacks|logger)".*Expected a dot import path string: (\w+)',
+        message,
+        re.S,
+    )
+    if unknown:
+        module = {"callbacks": callbacks, "logger": loggers}[unknown[1]]
+        near = difflib.get_close_matches(unknown[2], module.__all__, n=1)
+        remedy = f"did you mean {near[0]}?" if near else "give its class_path"
+        subject = f"--trainer.{unknown[1]} {unknown[2]}"
+        return InputError(subject, "is no class of Lightning's", remedy)
     named = re.search(r"class_path='(?:\w+\.)*(\w+)'", message)
     if "Subtypes:" not in message or not (named or "NestedArg" in message):
         return None
