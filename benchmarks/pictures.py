@@ -211,7 +211,6 @@ KINDS: dict[str, Draw] = {
     "noise": lambda digit, rng: scanned(page(digit, rng), rng, noise=18),
     "frame": with_lines("tblr"),
     "cut on the lines": cut_on_lines,
-    "box on paper": boxed,
     "line below": with_lines("b"),
     "lines above and below": with_lines("tb"),
     "line at the left": with_lines("l"),
@@ -222,8 +221,10 @@ KINDS: dict[str, Draw] = {
     "thin pen": thin,
     "shadow": shadowed,
     "coloured ink and paper": coloured,
-    "equally grey": equal_grey,
     "turned by up to 15°": turned,
+    # A kind's pictures follow from its place: further ones come last.
+    "box on paper": boxed,
+    "equally grey": equal_grey,
 }
 
 

@@ -552,6 +552,7 @@ CALLBACKS = {
     "GradientAccumulationScheduler": ("--trainer.callbacks.scheduling", "{0: 2}"),
     "Timer": ("--trainer.callbacks.duration", "00:01:00:00"),
     "DeviceStatsMonitor": ("--trainer.callbacks.cpu_stats", "false"),
+    "ModelCheckpoint": ("--trainer.callbacks.save_last", "true"),
     "ModelSummary": ("--trainer.callbacks.max_depth", 1),
 }
 
@@ -568,6 +569,9 @@ def test_runs_with_lightnings_callbacks_are_resumed_and_repeated(
     assert command("fit", "--config", "runs/mnist/version_0/config.yaml").code == 0
     rows = list(csv.DictReader(Path("runs/mnist/version_1/metrics.csv").read_text().splitlines()))
     assert len(rows) == 2
+    # A checkpoint callback of the user's own doesn't write among ours.
+    written = {path.name for path in Path("runs/mnist/version_1/checkpoints").iterdir()}
+    assert written == {"best.ckpt", "last.ckpt"}
 
 
 @pytest.mark.parametrize(

@@ -150,3 +150,12 @@ def test_a_character_like_a_box_stays() -> None:
     ImageDraw.Draw(page).rectangle((70, 50, 130, 150), outline=40, width=8)  # a square 0
     ink, note = find_ink(light_on_dark(np.asarray(page, np.float32))[0])
     assert note == "" and ink[100, 74] > 0.5 and ink[100, 100] == 0 and ink[52, 100] > 0.5
+
+
+def test_the_bar_of_a_broken_character_stays() -> None:
+    page = Image.new("L", (200, 200), 230)
+    pen = ImageDraw.Draw(page)
+    for stroke in ((60, 40, 60, 95), (66, 104, 130, 104), (140, 40, 140, 160)):  # a 4
+        pen.line(stroke, 40, 4)
+    ink, _ = find_ink(light_on_dark(np.asarray(page, np.float32))[0])
+    assert ink[104, 100] > 0.5

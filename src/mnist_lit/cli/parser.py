@@ -105,7 +105,7 @@ ELSEWHERE = {
 FIRST = {
     "--config": "a YAML file of options, such as configs/quick.yaml",
     "--name": "the run's name",
-    "--ckpt_path": "the checkpoint: `best` or `last` of the newest run, or a path",
+    "--ckpt_path": "a checkpoint: `last` of the newest run, or a path",
     "--weights": "start from a checkpoint's weights, or `pretrained`",
     "--seed_everything": "the seed",
     "--data.dataset": "a set, a folder of pictures, an array file, a table",
@@ -145,6 +145,8 @@ class Parser(LightningArgumentParser):
 
     def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
         """Return the help; first, on one screen, the options that are used most."""
+        if "--trainer.max_epochs" not in self._option_string_actions:  # of another command
+            return str(super().format_help(formatter))
         listed = []
         for option, text in FIRST.items():
             action = self._option_string_actions.get(option)
@@ -152,8 +154,6 @@ class Parser(LightningArgumentParser):
                 continue
             default = self.get_default(action.dest) if "." in option else action.default
             listed.append((option, text if default is None else f"{text} (default: {default})"))
-        if len(listed) < len(FIRST) // 2:  # of another command
-            return str(super().format_help(formatter))
         screen = "\n".join(f"  {option:<22}{text}" for option, text in listed)
         return (
             f"{self.format_usage()}\nused most:\n{screen}\n\n"

@@ -217,9 +217,10 @@ class CLI(LightningCLI):
                 "use ddp",
             )
         if self.recorder and config["logger"] is not True:
+            folder = config["default_root_dir"] or str(Path.cwd())
             given = config["logger"] or []
             given = list(given) if isinstance(given, list | tuple) else [given]
-            config = {**config, "logger": [RunLogger(self.recorder), *given]}
+            config = {**config, "logger": [RunLogger(self.recorder, folder), *given]}
         plugins = config["plugins"] or []
         plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
         config = {**config, "plugins": [*plugins, SafeCheckpointIO()], **kwargs}

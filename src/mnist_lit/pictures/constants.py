@@ -77,14 +77,18 @@ SEVERAL, LEAST_PART, WIDEST_OF_PARTS = 6, 0.0002, 1.4
 # Ink stands out from the ground by this many standard deviations of its noise. What doesn't, and
 # noise, is no clear character if it stands out by this many grey values.
 LEAST_STANDING_OUT, CLEAR = 4, 64
+# In noise neighbouring pixels differ more often than this share of what chance makes, in more parts
+# than this. More of a picture than this is too much ink for a character.
+NOISE_CHANGES, NOISE_PARTS, MOST_INK = 0.7, 10, 0.5
 
 # A sheet of separate characters. Lengths are shares of a character's typical height.
 # Of a printed box this share of each side lies no further in than this share of the shorter side.
 FRAME_SHARE, FRAME_SLACK = 0.9, 0.15
 # A part this many times as wide as high is a line; a character so wide is several that touch.
 WIDEST_PART, WIDEST_CHARACTER = 4, 1.5
-# It is a line if something else is this many times as high as the line is thick.
-LEAST_BESIDE_LINE = 3
+# It is a line if something else is this many times as high as the line is thick, and the line this
+# many times as long as that is high.
+LEAST_BESIDE_LINE, LONGEST_BAR = 3, 1.5
 # A part at the picture's edge this many times as high as characters is something else.
 EDGE_SIZE = 2
 # A mark smaller than this is none.

@@ -23,19 +23,19 @@ MAX_PIXELS = 64_000_000
 Grey = NDArray[np.float32]
 
 
-def decode(path: Path, longest: int = WORKING_SIDE) -> Grey:
-    """Return a picture as grey values 0 to 255, float32 H×W of at most `longest` pixels a side.
+def decode(path: Path) -> Grey:
+    """Return a picture as grey values 0 to 255, float32 H×W of at most WORKING_SIDE pixels a side.
 
     Of a moving picture it is the first frame.
 
     Raises:
         InputError: The file isn't a picture of a known format, is damaged or too large.
     """
-    return decode_sized(path, longest)[0]
+    return decode_sized(path, WORKING_SIDE)[0]
 
 
 def decode_sized(path: Path, longest: int) -> tuple[Grey, tuple[int, int]]:
-    """Return a picture as `decode` does, and its own width and height in pixels."""
+    """Return a picture as `decode` does, of `longest` pixels, and its own width and height."""
     if not path.is_file():
         what = "is a folder without pictures" if path.is_dir() else "is not there"
         raise InputError(path, what, "give the path of a picture")

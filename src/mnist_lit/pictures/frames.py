@@ -10,10 +10,11 @@ from mnist_lit.pictures.constants import (
     LEAST_BESIDE_LINE,
     LEAST_CHARACTER,
     LINE_FRINGE,
+    LONGEST_BAR,
     MOST_PRINTED,
     WIDEST_PART,
 )
-from mnist_lit.pictures.lines import level_lines, lines
+from mnist_lit.pictures.lines import label, level_lines, lines
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -29,7 +30,7 @@ def without_frames(above: Grey, mask: Mask) -> tuple[Grey, Mask]:
     own, rest = above.copy(), mask.copy()
     empty = np.zeros_like(mask)
     any_printed = False
-    parts, n = ndimage.label(mask, np.ones((3, 3)))
+    parts, n = label(mask)
     for number, place in enumerate(ndimage.find_objects(parts, n), 1):
         part = parts[place] == number
         height, width = part.shape
@@ -57,12 +58,16 @@ def without_frames(above: Grey, mask: Mask) -> tuple[Grey, Mask]:
 
 
 def _stands_beside(mask: Mask, place: tuple[slice, ...], line: Mask) -> bool:
-    """Tell whether a mask holds, beside a line at a place in it, what is much taller than it."""
+    """Tell whether a mask holds, beside a line at a place in it, what is much taller than it.
+
+    The line is also much longer than that is tall: else it may be the bar of a broken 4.
+    """
     rest = mask.copy()
     rest[place][line] = False
-    parts, n = ndimage.label(rest, np.ones((3, 3)))
+    parts, n = label(rest)
     tallest = max((rows.stop - rows.start for rows, _ in ndimage.find_objects(parts, n)), default=0)
-    return bool(tallest > LEAST_BESIDE_LINE * line.sum() / line.shape[1])
+    length = line.shape[1]
+    return bool(LEAST_BESIDE_LINE * line.sum() / length < tallest < length / LONGEST_BAR)
 
 
 def _frame(part: Mask) -> Index | None:
@@ -84,7 +89,7 @@ def _frame(part: Mask) -> Index | None:
     full = [np.flatnonzero(level.mean(axis=axis) > 0.5) for axis in (1, 0)]
     if not all(map(len, full)):
         return None
-    within = tuple(slice(lines[0], lines[-1] + 1) for lines in full)
+    within = tuple(slice(those[0], those[-1] + 1) for those in full)
     return rows[within], columns[within]
 
 

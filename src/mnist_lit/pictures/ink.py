@@ -24,8 +24,11 @@ from mnist_lit.pictures.constants import (
     LINE_FAINTER,
     LINE_FRINGE,
     MNIST_BOX,
+    MOST_INK,
+    NOISE_CHANGES,
     NOISE_FLOOR,
     NOISE_IN_DEVIATIONS,
+    NOISE_PARTS,
     SEVERAL,
     SHADOW_PATCH,
     STROKE_WIDTHS,
@@ -34,7 +37,7 @@ from mnist_lit.pictures.constants import (
     WIDEST_OF_PARTS,
 )
 from mnist_lit.pictures.frames import without_frames
-from mnist_lit.pictures.lines import lines
+from mnist_lit.pictures.lines import label, lines
 
 Grey = NDArray[np.float32]
 SEVERAL_NOTE = "more than one character?"
@@ -141,7 +144,7 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
     note = ""
     if is_noise(found) or faintest < LEAST_STANDING_OUT * found.noise:
         note = "no clear character" if faintest > CLEAR else "hardly any contrast"
-    elif mask.mean() > 0.5:
+    elif mask.mean() > MOST_INK:
         note = "almost all ink"
     elif _is_several(mask, parts, n) or (
         kept.sum() > 1
@@ -185,12 +188,6 @@ def marks(grey: Grey) -> Marks:
     noise = _noise(above[~mask])
     above, mask = without_frames(above, mask)
     return Marks(above, mask, *label(mask), noise)
-
-
-def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Return the number of each pixel's connected part, 0 for none, and how many there are."""
-    parts, n = ndimage.label(mask, np.ones((3, 3)))
-    return parts, n
 
 
 def ink_of(found: Marks, chosen: NDArray[np.bool_]) -> Grey:
@@ -253,7 +250,10 @@ def is_noise(found: Marks) -> bool:
     changes = np.mean(mask[1:] != mask[:-1]) + np.mean(mask[:, 1:] != mask[:, :-1])
     share = mask.mean()
     # A slanting line of one pixel changes as often as noise does, but has few parts.
-    return bool(changes > 0.7 * 4 * share * (1 - share) and found.n + label(~mask)[1] > 10)
+    return bool(
+        changes > NOISE_CHANGES * 4 * share * (1 - share)
+        and found.n + label(~mask)[1] > NOISE_PARTS
+    )
 
 
 def _ground(grey: Grey) -> Grey:

@@ -33,6 +33,12 @@ class Lines(NamedTuple):
     bands: Mask
 
 
+def label(mask: Mask) -> tuple[NDArray[np.int32], int]:
+    """Return the number of each pixel's connected part, 0 for none, and how many there are."""
+    parts, n = ndimage.label(mask, np.ones((3, 3)))
+    return parts, n
+
+
 def lines(above: Grey, mask: Mask) -> Mask:
     """Return the pixels of straight lines that run from one side of a picture to the other.
 
@@ -50,7 +56,7 @@ def lines(above: Grey, mask: Mask) -> Mask:
     if not found.any():
         return found
     rest = mask & ~found
-    parts, n = ndimage.label(rest, np.ones((3, 3)))
+    parts, n = label(rest)
     longest = max(
         (max(s.stop - s.start for s in part) for part in ndimage.find_objects(parts, n)), default=0
     )

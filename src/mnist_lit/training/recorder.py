@@ -46,8 +46,8 @@ class Recorder(Checkpoint):
         run: runs.Run | None = None,
         resumed: Path | None = None,
     ) -> None:
-        self.root = root
-        self.name = name
+        self._root = root
+        self._name = name
         self._config = dict(config)
         self._given = run
         self._resumed = resumed
@@ -59,7 +59,7 @@ class Recorder(Checkpoint):
         if stage != "fit":
             return
         if trainer.is_global_zero:
-            self.run = self._given or runs.create(self.root, self.name)
+            self.run = self._given or runs.create(self._root, self._name)
             self.run.summary.unlink(missing_ok=True)  # it summarised fewer epochs
             self.run.write_config(self._config)
             self.run.probe()  # now, not at the end of the first epoch

@@ -15,23 +15,24 @@ class RunLogger(Logger):
     """Writes what callbacks such as LearningRateMonitor log into the run's TensorBoard files.
 
     What the recorder draws itself, an epoch a point, is left out.
+
+    Args:
+        recorder: The run's.
+        folder: Where callbacks write that look for a folder in the logger, as without one; the
+            run's own folder holds what the project writes.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    # Lightning joins them to the folder.
+    name = version = ""
+
+    def __init__(self, recorder: Recorder, folder: str) -> None:
         super().__init__()
         self._recorder = recorder
-
-    @property
-    def name(self) -> str:
-        return self._recorder.name
-
-    @property
-    def version(self) -> str:
-        return self._recorder.run.folder.name
+        self._folder = folder
 
     @property
     def save_dir(self) -> str:
-        return str(self._recorder.root)
+        return self._folder
 
     @property
     def experiment(self) -> SummaryWriter | None:

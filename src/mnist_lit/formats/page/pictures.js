@@ -374,6 +374,7 @@ function eraseFrames(above, mask, width, height) {
       printed.forEach((is, k) => { if (is) beside[place[k]] = false; });
       const tallest = boxesOf(label(beside, width, height), width).reduce((most, { height: own }) => Math.max(most, own), 0);
       if (tallest <= (CONSTANTS.least_beside_line * printed.filter(Boolean).length) / w) return;
+      if (tallest >= w / CONSTANTS.longest_bar) return; // it may be the bar of a broken 4
     }
     if (!printed.some(Boolean)) return;
     any = true;
@@ -522,8 +523,8 @@ function isNoise(mask, parts, width, height) {
   const share = shareOf(mask);
   const changes = down / ((height - 1) * width) + across / (height * (width - 1));
   // A slanting line of one pixel changes as often as noise does, but has few parts.
-  if (changes <= 0.7 * 4 * share * (1 - share)) return false;
-  return parts + label(mask.map((is) => !is), width, height).n > 10;
+  if (changes <= CONSTANTS.noise_changes * 4 * share * (1 - share)) return false;
+  return parts + label(mask.map((is) => !is), width, height).n > CONSTANTS.noise_parts;
 }
 
 /** Tell whether there are so many parts, or the chosen ones are so wide, that they are several. */
@@ -577,7 +578,7 @@ function findInk(picture) {
   let note = "";
   if (isNoise(mask, labels.n, width, height) || high < CONSTANTS.least_standing_out * noise) {
     note = high > CONSTANTS.clear ? "no clear character" : "hardly any contrast";
-  } else if (shareOf(mask) > 0.5) note = "almost all ink";
+  } else if (shareOf(mask) > CONSTANTS.most_ink) note = "almost all ink";
   else if (isSeveral(labels, kept, chosen, width, height)) note = "more than one character?";
   return { values: ink, width, height, note };
 }
