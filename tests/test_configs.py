@@ -61,7 +61,7 @@ def test_keras_spells_out_the_defaults() -> None:
     elsewhere = {"data_dir", "source", "preprocessing", "image_size", "strict"}
     elsewhere |= {"value_range", "transposed"}
     assert given["data"].keys() == whole["data"].keys() - elsewhere
-    assert given["model"].keys() == whole["model"].keys() - {"large"} | {"dropout"}
+    assert given["model"].keys() == whole["model"].keys() - {"large", "teacher"} | {"dropout"}
     assert given["trainer"] == {"max_epochs": 50}
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,12 +201,23 @@ def stopped_after(epoch: int, *args: object) -> None:
     time.sleep(1)
 
 
-@pytest.mark.parametrize("config_name", ["keras", "accurate"])
+@pytest.mark.parametrize("config_name, more", [
+    ("keras", ()), ("accurate", ("--model.teacher", "pretrained")),
+])  # fmt: skip
 def test_killed_and_resumed_run_is_bitwise_the_undisturbed_one(
-    command: Command, config_name: str
+    command: Command, config_name: str, more: tuple[str, ...]
 ) -> None:
     config = ("--config", CONFIGS / f"{config_name}.yaml", "--data.val_split", 0.2)
-    options = (*config, "--data.source", "sample", "--trainer.limit_train_batches", 20, EPOCHS, 5)
+    options = (
+        *config,
+        *more,
+        "--data.source",
+        "sample",
+        "--trainer.limit_train_batches",
+        20,
+        EPOCHS,
+        5,
+    )
     stopped_after(3, *options)
     assert names()[-1] == "last.ckpt" and last()["epoch"] in (1, 2)
     assert not (RUN / "summary.json").exists()
@@ -353,11 +365,50 @@ def test_weights_that_have_seen_the_images(command: Command) -> None:
     assert "do not count" not in command("fit", *options, "--weights", path).out
 
 
+@pytest.mark.usefixtures("trained")
+def test_last_is_of_the_newest_run(command: Command) -> None:
+    command("fit", *SHORT, EPOCHS, 1, "--name", "other")
+    answer = command("fit", "--ckpt_path", "last", "--name", "mnist", EPOCHS, 3)
+    assert answer.code == 2
+    assert "newest run, which is runs/other/version_0, and not --name mnist" in answer.err
+    assert f"give --ckpt_path {RUN}/checkpoints/last.ckpt" in answer.err
+    answer = command("fit", "--ckpt_path", "last", "--name", "third")
+    assert answer.code == 2 and "leave --name out" in answer.err
+    assert command("fit", "--ckpt_path", "last", "--name", "other", EPOCHS, 2).code == 0
+
+
+def test_teachers(command: Command) -> None:
+    options = (*SHORT, EPOCHS, 1)
+    command("fit", *options, "--name", "a")
+    shutil.copy("runs/a/version_0/checkpoints/last.ckpt", "a.ckpt")
+    taught = (*options, "--model.teacher", "[a.ckpt, pretrained]", "--name", "taught")
+    answer = command("fit", *taught)
+    assert answer.code == 0
+    assert "pretrained.safetensors was trained on mnist, which holds the sample's" in answer.out
+    run = Path("runs/taught/version_0")
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["teacher"] == [
+        "a.ckpt", "pretrained",
+    ]  # fmt: skip
+    assert not any("teacher" in name for name in last(run)["state_dict"])
+    assert not equal(last(run)["state_dict"], last(Path("runs/a/version_0"))["state_dict"])
+
+    # To learn on, the same files are needed; to answer, none.
+    resume = ("fit", "--ckpt_path", "last", EPOCHS, 2)
+    shutil.copy(run / "checkpoints" / "last.ckpt", "a.ckpt")
+    answer = command(*resume)
+    assert answer.code == 2 and "isn't what the run began to learn from" in answer.err
+    Path("a.ckpt").unlink()
+    answer = command(*resume)
+    assert answer.code == 2 and "a.ckpt is not there" in answer.err
+    assert command("test").code == 0
+    assert len(metrics(run)) == 1
+
+
 def test_limits_are_whole_numbers_of_batches(command: Command) -> None:
     limits = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
     command("fit", "--data.source", "sample", EPOCHS, 1, *limits)
     assert last()["global_step"] == 1
-    assert summary()["n_test"] == 500
+    assert [summary()[f"n_{part}"] for part in ("train", "val", "test")] == [32, 500, 500]
     assert summary()["last"]["test_accuracy"] * 500 % 1 == pytest.approx(0)
     command("fit", "--data.source", "sample", EPOCHS, 1, "--trainer.limit_train_batches", "1.0")
     assert last(Path("runs/mnist/version_1"))["global_step"] == 94

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,29 @@ def test_one_file_here_and_others_there(files: dict[str, Files]) -> None:
     write("data/MNIST/MNIST/raw", each[2])
     write("data/MNIST/raw", each[3], dotted)
     loads("mnist")
+
+
+@pytest.mark.parametrize("folder", ["", "raw"])
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_emnists_archive(folder: str, unpacked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.datasets.EMNIST, "url", "http://127.0.0.1:9/gzip.zip")
+    own = CATALOGUE["emnist-digits"]
+    raw = small_data.idx(own, TRAIN, TEST)
+    parent = Path("data/EMNIST") / folder
+    if unpacked:
+        write(parent / "gzip", raw, "{}.gz".format)
+    else:
+        parent.mkdir(parents=True)
+        with zipfile.ZipFile(parent / "gzip.zip", "w") as archive:
+            for name, content in raw.items():
+                archive.writestr(f"gzip/{name}.gz", gzip.compress(content))
+            archive.writestr("gzip/emnist-byclass-train-labels-idx1-ubyte.gz", b"not wanted")
+    loads("emnist-digits")
+    for path in Path().rglob("*gz*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(Unavailable):
+        Published("emnist-digits", "data").ensure()
 
 
 def test_kerass_cache(files: dict[str, Files], monkeypatch: pytest.MonkeyPatch) -> None:

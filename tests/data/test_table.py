@@ -177,6 +177,18 @@ def test_emnists_own_tables_are_turned_upright(caplog: pytest.LogCaptureFixture)
     assert everything(transposed=True) == WRITTEN
 
 
+def test_emnists_own_tables_name_their_classes() -> None:
+    letters = [[1 + i % 26, *row[1:]] for i, row in enumerate(rows())]
+    write(letters, Path("emnist-letters-train.csv"))
+    found = Table(Path("emnist-letters-train.csv"), "data")
+    assert found.class_names == [chr(ord("A") + i) for i in range(26)]
+    assert found.labels.tolist()[:3] == [0, 1, 2]
+    write(letters[:20], Path("emnist-letters-train.csv"))  # not all of them
+    assert Table(Path("emnist-letters-train.csv"), "data").class_names[:2] == ["1", "2"]
+    write(letters)
+    assert Table(MINE, "data").class_names[:2] == ["1", "2"]
+
+
 def test_other_scales() -> None:
     write([[label, *(x / 127.5 - 1 for x in row)] for label, *row in rows()])
     assert Argument("value_range", "[-1, 1]") in parts(refused().remedy)

@@ -315,7 +315,13 @@ def test_a_convolution_may_take_the_last_layer_s_place() -> None:
     assert Network(network=value)(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
-PARAMETERS = {"lenet5": 61_706, "keras_example": 34_826, "tiny": 9_642, "deep": 93_554}
+PARAMETERS = {
+    "lenet5": 61_706,
+    "keras_example": 34_826,
+    "tiny": 9_642,
+    "deep": 93_554,
+    "wide": 431_882,
+}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -22,7 +22,7 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def compare(*runs: Run) -> tuple[list[comparison.Group], str]:
-    groups = comparison.compare(runs, PAGE)
+    _, groups = comparison.compare(runs, PAGE)
     return groups, " ".join(PAGE.read_text("utf-8").split())
 
 

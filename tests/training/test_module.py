@@ -76,6 +76,19 @@ def test_loss_is_the_mean_negative_log_likelihood(module: MNISTModule, images: T
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_smoothing_spreads_the_labels(module: MNISTModule, images: Tensor) -> None:
+    module.hparams["smoothing"] = 0.25
+    labels = torch.tensor([3, 1, 4, 1, 5])
+    module.on_train_epoch_start()
+    loss = module.training_step((images, labels), 0)
+    every = torch.stack([losses(module, images, torch.full((5,), each)) for each in range(10)])
+    label = every[labels, range(5)]
+    assert loss.item() == pytest.approx(
+        float((0.75 * label + 0.25 * every.mean(0)).mean()), rel=1e-5
+    )
+    assert module._losses("train").item() == pytest.approx(float(label.mean()), rel=1e-5)
+
+
 def test_images_are_cropped_and_scaled_in_the_step(module: MNISTModule) -> None:
     seen: list[Tensor] = []
     module.network.register_forward_pre_hook(lambda network, args: seen.append(args[0]))
@@ -139,6 +152,8 @@ def test_hyper_parameters_are_plain() -> None:
         "warmup": 0.3,
         "betas": [0.8, 0.9],
         "eps": 1e-7,
+        "smoothing": 0.0,
+        "teacher": [],
         "large": False,
     }
     plain = {bool, int, float, str, list, dict}
@@ -167,6 +182,8 @@ def test_classes_are_named_by_their_numbers() -> None:
         ("eps", math.nan),
         ("warmup", 0),
         ("warmup", 1.0),
+        ("smoothing", -0.1),
+        ("smoothing", 1),
         ("preprocessing", "other"),
         ("num_classes", 1),
     ],

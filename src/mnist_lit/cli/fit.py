@@ -71,13 +71,15 @@ def _prepare(cli: CLI) -> None:
     data, module, trainer = cli.datamodule, cli.model, cli.trainer
     path = None if cli.checkpoint else cli.config.weights
     anew = weights.start_from(module, path) if path else []
+    teachers = module.find_teachers()  # now, before there is a run
     if not trainer.is_global_zero:
         return
     data.prepare_data()  # first, so that nothing is announced that cannot begin
-    if path:
-        if anew:
-            print(f"{path}: newly initialised: {', '.join(anew)}")
-        if seen := weights.seen_images(checkpoints.read(path), data):
+    if anew:
+        print(f"{path}: newly initialised: {', '.join(anew)}")
+    known = [checkpoints.read(path)] if path else []
+    for checkpoint in [*known, *(teachers.checkpoints if teachers else [])]:
+        if seen := weights.seen_images(checkpoint, data):
             print(printable(seen))
     if cli.run and cli.checkpoint:  # of several names `last` is the newest
         print(printable(f"resuming {cli.run} after epoch {cli.checkpoint.epoch + 1}"))
@@ -133,8 +135,9 @@ def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested])
     data, run = cli.datamodule, recorder.run
     seed = cli.config.seed_everything
     content = finish.summarise(
-        cli.trainer, data, recorder, tested, seed=seed, command=cli.command_line
-    )
+        cli.trainer, data, recorder, tested,
+        trained=cli.model.totals, seed=seed, command=cli.command_line,
+    )  # fmt: skip
     _print_table(data.name, tested)
     for line in data.dataset.odd:
         print(printable(f"note: {line}"))

@@ -19,7 +19,10 @@ GROUPS = {
         "transposed", "strict", "val_split", "batch_size", "rotation", "shift", "scale",
         "elastic", "thickness", "flip",
     ),
-    "model": ("network", "dropout", "lr", "schedule", "warmup", "betas", "eps", "large"),
+    "model": (
+        "network", "dropout", "lr", "schedule", "warmup", "betas", "eps", "smoothing", "teacher",
+        "large",
+    ),
     "trainer": (
         "max_epochs", "max_steps", "default_root_dir", "strategy", "precision", "num_nodes",
         "devices", "accelerator", "accumulate_grad_batches", "fast_dev_run",

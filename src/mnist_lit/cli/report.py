@@ -55,13 +55,28 @@ def _compare(given: Any) -> int:
     if len(folders) < len(given.compare):
         raise InputError("--compare", "names a run twice, which would count as another seed", "")
     output = options.output_file(given.output or str(Path(given.runs) / "compare.html"), (".html",))
-    for group in comparison.compare([_run(folder) for folder in given.compare], output):
+    entries, groups = comparison.compare([_run(folder) for folder in given.compare], output)
+    _print_table(entries)
+    for group in groups:
         print(
             f"{len(group.runs)} runs differ in the seed alone: "
             f"test accuracy {group.mean:.4f} ± {group.sd:.4f}"
         )
     print(printable(str(output)))
     return 0
+
+
+def _print_table(entries: list[comparison.Entry]) -> None:
+    runs = [printable(str(entry.contents.run)) for entry in entries]
+    data = [printable(str(entry.contents.dataset)) for entry in entries]
+    first, second = max(map(len, ["run", *runs])), max(map(len, ["data", *data]))
+    print(f"{'run':<{first}}  {'data':<{second}}  epochs  seconds  test_accuracy")
+    for run, name, entry in zip(runs, data, entries, strict=True):
+        accuracy = f"{entry.accuracy['last']:.4f}" if entry.accuracy else "-"
+        print(
+            f"{run:<{first}}  {name:<{second}}  {len(entry.rows):>6}  {entry.seconds:>7.0f}  "
+            f"{accuracy:>13}"
+        )
 
 
 def _run(folder: str) -> Run:

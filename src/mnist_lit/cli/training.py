@@ -1,6 +1,7 @@
 """The options of `fit`, `validate` and `test`: Lightning's command line under the resume rule."""
 
 import enum
+import glob
 import re
 import shlex
 from pathlib import Path
@@ -166,6 +167,7 @@ class CLI(LightningCLI):
             )
         if which == "last":
             self.run = finding.newest(self.root)
+            _refuse_another(given.get("name"), self.run, self.root)
             if not self.run.last.is_file():  # stopped in its first epoch
                 return resume.plan_restart(given, self.run.read_config(), self.run.config)
             path = self.run.last
@@ -251,6 +253,21 @@ class CLI(LightningCLI):
             resumed=self.checkpoint.path if self.checkpoint else None,
         )
         return [self.recorder, Starvation(), *saving(self.recorder)]
+
+
+def _refuse_another(name: str | None, newest: Run, root: Path) -> None:
+    """Raise InputError where `last` was meant to be the last of the run's name that was given."""
+    if name is None or name == newest.folder.parent.name:
+        return
+    own = [path for path in root.glob(f"{glob.escape(name)}/version_*/checkpoints/last.ckpt")]
+    meant = max(own, key=lambda path: path.stat().st_mtime_ns, default=None)
+    raise InputError(
+        Argument("checkpoint", "last"),
+        ("is of the newest run, which is", str(newest), "and not", Argument("name", name)),
+        ("give", Argument("checkpoint", str(meant)))
+        if meant
+        else ("leave", Argument("name"), "out"),
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,17 @@ from typing import NamedTuple
 
 DIGITS = [str(digit) for digit in range(10)]
 CAPITALS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
+# A letter whose capital and small forms look alike is one class of the merged sets.
+MERGED = [*DIGITS, *CAPITALS, *"abdefghnqrt"]
+# The classes of EMNIST's splits, in the order of their labels.
+EMNIST = {
+    "balanced": MERGED,
+    "bymerge": MERGED,
+    "byclass": [*DIGITS, *CAPITALS, *map(str.lower, CAPITALS)],
+    "digits": DIGITS,
+    "letters": CAPITALS,
+    "mnist": DIGITS,
+}
 
 
 class Publication(NamedTuple):
@@ -64,11 +75,11 @@ def _files(n_train: int, n_test: int, names: str, labels: str = "idx1-ubyte") ->
     }
 
 
-def _emnist(split: str, n_train: int, n_test: int, names: list[str]) -> Publication:
+def _emnist(split: str, n_train: int, n_test: int) -> Publication:
     return Publication(
         "EMNIST",
         _files(n_train, n_test, f"emnist-{split}-train emnist-{split}-test"),
-        names,
+        EMNIST[split],
         "emnist",
         transposed=True,
         first_label=1 if split == "letters" else 0,
@@ -128,8 +139,7 @@ CATALOGUE = {
         DIGITS,
         "mnist",
     ),
-    # A letter whose capital and small forms look alike is one class.
-    "emnist-balanced": _emnist("balanced", 112_800, 18_800, [*DIGITS, *CAPITALS, *"abdefghnqrt"]),
-    "emnist-letters": _emnist("letters", 124_800, 20_800, CAPITALS),
-    "emnist-digits": _emnist("digits", 240_000, 40_000, DIGITS),
+    "emnist-balanced": _emnist("balanced", 112_800, 18_800),
+    "emnist-letters": _emnist("letters", 124_800, 20_800),
+    "emnist-digits": _emnist("digits", 240_000, 40_000),
 }

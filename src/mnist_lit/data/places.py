@@ -32,20 +32,27 @@ class Place(NamedTuple):
     """A file that may hold what a published one does.
 
     Args:
-        path: The file: IDX, compressed IDX, or Keras's `mnist.npz`.
-        array: Which of its arrays is meant.
+        path: The file: IDX, compressed IDX, Keras's `mnist.npz`, or EMNIST's archive.
+        member: Which of the archive's arrays or files is meant.
     """
 
     path: Path
-    array: str = ""
+    member: str = ""
 
     def content(self, own: Publication, name: str) -> NDArray[np.uint8] | None:
         """Return what the published file `name` would hold; None where that cannot be read."""
         limit = own.size(name) + 1  # of more than this it isn't the published file
         try:
-            if self.array:
-                with np.load(self.path, allow_pickle=False) as archive:
-                    items = archive[self.array]
+            if self.path.suffix == ".zip":
+                with (
+                    zipfile.ZipFile(self.path) as archive,
+                    archive.open(self.member) as packed,
+                    gzip.open(packed) as file,
+                ):
+                    return np.frombuffer(bytearray(file.read(limit)), np.uint8)
+            if self.member:
+                with np.load(self.path, allow_pickle=False) as arrays:
+                    items = arrays[self.member]
                 header = own.header(name, len(items))
                 return np.frombuffer(bytearray(header + items.tobytes()), np.uint8)
             if self.path.suffix == ".gz":
@@ -72,5 +79,11 @@ def places(own: Publication, data_dir: str, name: str) -> Iterator[Place]:
             path = parent / file
             if path != folder / "raw" / name and path.is_file():
                 yield Place(path)
+    if own.torchvision == "EMNIST":  # as it is downloaded, or unpacked as it is
+        for parent in folders:
+            if (path := parent / "gzip" / f"{name}.gz").is_file():
+                yield Place(path)
+            if (path := parent / "gzip.zip").is_file():
+                yield Place(path, f"gzip/{name}.gz")
     if own.sha256 and own.torchvision == "MNIST" and (keras / "mnist.npz").is_file():
         yield Place(keras / "mnist.npz", KERAS_ARRAYS[name])

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mnist_lit.data.cache import Arrays, Cache
+from mnist_lit.data.catalogue import EMNIST
 from mnist_lit.data.file import File, Options, Part, name_of
 from mnist_lit.data.text import Text, head
-from mnist_lit.data.values import Grey, Wrong, are_whole, square
+from mnist_lit.data.values import Grey, Wrong, are_whole, as_numbers, square
 from mnist_lit.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ HEAD = 5  # rows by which the columns are recognised
 
 LABELS = ("label", "labels", "class", "y", "target")
 ROW_NUMBERS = ("", "unnamed: 0", "index", "id", "imageid", "image_id", "row", "row_id")
-# EMNIST's own tables, whose images lie on their sides.
-EMNIST = re.compile(r"emnist-(balanced|byclass|bymerge|digits|letters|mnist)-(train|test)")
+# EMNIST's own tables, whose images lie on their sides and whose labels are numbers.
+EMNISTS = re.compile(rf"emnist-({'|'.join(EMNIST)})-(train|test)")
 NEAREST = "give a label and the pixels of a square image in each row, 785 columns for 28×28"
 
 log = logging.getLogger("mnist_lit")
@@ -67,7 +68,16 @@ class Table(File):
         for file in self.files[len(parts) :]:
             log.info(printable(f"{file} has no labels, so it is for `python -m mnist_lit predict`"))
         self.files = self.files[: len(parts)]
-        return parts, None
+        return parts, self._names(parts["train"].labels)
+
+    def _names(self, labels: NDArray[Any]) -> Sequence[str] | None:
+        """Return the names of the classes where the table is EMNIST's own and has all of them."""
+        found = EMNISTS.match(self.path.name.casefold())
+        numbers = as_numbers(labels)
+        if found is None or numbers.dtype.kind in "US":
+            return None
+        names = EMNIST[found[1]]
+        return names if len(np.unique(numbers)) == len(names) else None
 
     def _read_tables(self) -> Arrays:
         arrays: Arrays = {}
@@ -144,7 +154,7 @@ def read(path: Path, options: Options) -> Rows:
 
 
 def _is_transposed(path: Path, options: Options) -> bool:
-    if options.transposed is None and EMNIST.match(path.name.casefold()):
+    if options.transposed is None and EMNISTS.match(path.name.casefold()):
         log.info(printable(f"{path.name}: turned upright, since EMNIST's tables lie on their side"))
         return True
     return bool(options.transposed)

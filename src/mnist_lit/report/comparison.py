@@ -70,7 +70,7 @@ class Entry:
         return repr((self.contents.dataset, fingerprint, others, self.versions))
 
 
-def compare(runs: Sequence[Run], output: Path) -> list[Group]:
+def compare(runs: Sequence[Run], output: Path) -> tuple[list[Entry], list[Group]]:
     """Write a page that shows runs side by side: curves, results, settings that differ.
 
     Args:
@@ -78,7 +78,7 @@ def compare(runs: Sequence[Run], output: Path) -> list[Group]:
         output: The page.
 
     Returns:
-        The groups of runs that differ in the seed alone.
+        The runs as compared, and the groups of those that differ in the seed alone.
 
     Raises:
         InputError: A run has no metrics, or a damaged file.
@@ -93,7 +93,7 @@ def compare(runs: Sequence[Run], output: Path) -> list[Group]:
         figure=_draw(entries),
     )
     write_page(output, page)
-    return groups
+    return entries, groups
 
 
 def _read(run: Run) -> Entry:

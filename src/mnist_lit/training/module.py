@@ -19,6 +19,7 @@ from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.inference import to_input
 from mnist_lit.network.network import Network
 from mnist_lit.pictures.preprocessing import PREPROCESSING
+from mnist_lit.training.teaching import Teachers, taught_loss
 
 
 class Totals(NamedTuple):
@@ -53,6 +54,10 @@ class MNISTModule(pl.LightningModule):
             correction, which matters for gradients of about 1e-6 and below in early steps.
         dropout: Probability that each Dropout of `notebook` or `small` drops a feature in training;
             by default the network's own, 0.2. A list of layers has its own.
+        smoothing: Share of each label that is spread evenly over all classes in training. Losses
+            are recorded as without.
+        teacher: A checkpoint, a list of them, or `pretrained`: the network also learns to answer as
+            their mean does, at every training image. Losses are recorded as without.
         large: Whether a network may have more than 50 million parameters.
 
     Raises:
@@ -73,11 +78,13 @@ class MNISTModule(pl.LightningModule):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-7,
         dropout: float | None = None,
+        smoothing: float = 0.0,
+        teacher: str | list[str] | None = None,
         large: bool = False,
     ) -> None:
         super().__init__()
         names = list(class_names or map(str, range(num_classes)))
-        _check(num_classes, names, preprocessing, lr, warmup, betas, eps)
+        _check(num_classes, names, preprocessing, lr, warmup, betas, eps, smoothing)
         architecture = Architecture.of(network, dropout=dropout)
         # Written out, not gathered by Lightning: a checkpoint holds plain values and no class path.
         self.save_hyperparameters(
@@ -93,12 +100,16 @@ class MNISTModule(pl.LightningModule):
                 "warmup": warmup,
                 "betas": list(betas),
                 "eps": eps,
+                "smoothing": smoothing,
+                "teacher": [teacher] if isinstance(teacher, str) else list(teacher or []),
                 "large": large,
             }
         )
         self.network = Network(
             num_classes, network=architecture, image_size=image_size, large=large
         )
+        # No part of the module: its weights are neither trained nor saved.
+        self._teachers: Teachers | None = None
         # Of each batch since the stage began: mean loss, correct answers, size. The tensors stay
         # on the device, so that no step waits for it.
         self._batches: dict[str, list[tuple[Tensor, Tensor, int]]] = {}
@@ -116,7 +127,8 @@ class MNISTModule(pl.LightningModule):
         log_probabilities: Tensor = self.network(images)
         return log_probabilities
 
-    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
+    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> tuple[Tensor, Tensor]:
+        """Return the log-probabilities and their loss."""
         images, labels = batch
         # The crop drops what can reach no output. Scaled here, on the device and in the module's
         # own type, so that bytes travel and every precision works.
@@ -128,10 +140,15 @@ class MNISTModule(pl.LightningModule):
         if self._keeps_answers:
             found = (images, labels, log_probabilities.float())
             self._answered.append([part.cpu() for part in found])
-        return loss
+        return log_probabilities, loss
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        return self._step(batch, "train")
+        # Before the step, which may scale the images in place.
+        taught = self._teachers.answer(batch[0]) if self._teachers else None
+        log_probabilities, loss = self._step(batch, "train")
+        if smoothing := self.hparams["smoothing"]:
+            loss = (1 - smoothing) * loss - smoothing * log_probabilities.mean()
+        return loss if taught is None else taught_loss(loss, log_probabilities, taught)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._step(batch, "val")
@@ -139,10 +156,35 @@ class MNISTModule(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._step(batch, "test")
 
+    def find_teachers(self) -> Teachers | None:
+        """Read the teachers' checkpoints, if there are any and they aren't read yet.
+
+        Raises:
+            InputError: One can't be read, or is of other classes or images.
+        """
+        values = self.hparams
+        if values["teacher"] and not self._teachers:
+            self._teachers = Teachers(
+                values["teacher"], values["class_names"], values["image_size"]
+            )
+        return self._teachers
+
     def setup(self, stage: str) -> None:
         self._keeps_answers = stage != "fit"
+        if stage == "fit":
+            self.find_teachers()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._teachers:
+            checkpoint["teachers"] = self._teachers.checksums
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._teachers:
+            self._teachers.refuse_changes(checkpoint.get("teachers"))
 
     def on_fit_start(self) -> None:
+        if self._teachers:
+            self._teachers.to(self.device, self.dtype)
         # Known only now: the embedded sample may stand in for the data set asked for.
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         self.hparams["dataset"] = getattr(data, "name", self.hparams["dataset"])
@@ -259,6 +301,7 @@ def _check(
     warmup: float,
     betas: tuple[float, float],
     eps: float,
+    smoothing: float,
 ) -> None:
     """Raise InputError where a value is out of its range."""
 
@@ -275,6 +318,8 @@ def _check(
         raise out_of_range("warmup", warmup, "a number above 0 and below 1")
     if not 0 <= eps < math.inf:
         raise out_of_range("eps", eps, "a number of at least 0")
+    if not 0 <= smoothing < 1:
+        raise out_of_range("smoothing", smoothing, "at least 0 and less than 1")
     if not all(0 <= beta < 1 for beta in betas):
         raise out_of_range("betas", list(betas), "numbers of at least 0 and below 1")
 
