@@ -54,6 +54,13 @@ def test_where_the_system_does_not_say(proc: Path) -> None:
     assert not cores.shared()
 
 
+def test_one_that_looks_is_seen(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two that began together, each asleep while the other looked, took three times as long.
+    (proc / "loadavg").write_text("0.10 0.20 0.30 1/500 4711\n")
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("asleep"))
+    assert cores.running() == 0
+
+
 def test_waiting_is_added_up_over_threads(proc: Path) -> None:
     for task, waited in (("1", 1_500_000_000), ("2", 500_000_000)):
         folder = proc / "self" / "task" / task

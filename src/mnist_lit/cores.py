@@ -2,8 +2,7 @@
 
 GNU OpenMP's threads spin where they wait for each other. Where another process takes a core, one
 thread then spins for as long as the other waits for its turn, and training takes many times as
-long.
-Threads that sleep instead cost little there, but a fifth of a quiet machine's speed.
+long. Threads that sleep instead cost little there, but a fifth of a quiet machine's speed.
 """
 
 import os
@@ -49,7 +48,10 @@ def running() -> float:
             found.append(int((PROC / "loadavg").read_text().split()[3].split("/")[0]) - 1)
         except (OSError, ValueError, IndexError):
             return 0
-        time.sleep(PAUSE)
+        # Awake, so that another that begins at the same moment sees this one.
+        until = time.monotonic() + PAUSE
+        while time.monotonic() < until:
+            pass
     return statistics.median(found)
 
 

@@ -370,7 +370,7 @@ def test_last_is_of_the_newest_run(command: Command) -> None:
     command("fit", *SHORT, EPOCHS, 1, "--name", "other")
     answer = command("fit", "--ckpt_path", "last", "--name", "mnist", EPOCHS, 3)
     assert answer.code == 2
-    assert "newest run, which is runs/other/version_0, and not --name mnist" in answer.err
+    assert "newest run, which is runs/other/version_0 and not --name mnist" in answer.err
     assert f"give --ckpt_path {RUN}/checkpoints/last.ckpt" in answer.err
     answer = command("fit", "--ckpt_path", "last", "--name", "third")
     assert answer.code == 2 and "leave --name out" in answer.err
