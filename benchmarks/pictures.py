@@ -1,12 +1,13 @@
 """How often are digits read right in pictures with boxes, shadows, thin strokes and other trouble?
 
 python benchmarks/pictures.py [--data_dir DIR] [--count 500] [--kinds frame border]
+python benchmarks/pictures.py [--data_dir DIR] --ckpt_path pretrained other.ckpt
 python benchmarks/pictures.py [--data_dir DIR] --sheets 20
 python benchmarks/pictures.py [--data_dir DIR] --draw docs/images/pictures.png
 
 Digits of MNIST's test set are drawn with a pen of a random width, colour and place into generated
-pictures of each kind of trouble, and read with the packaged weights. `network` is the accuracy on
-the same digits' own 28×28 images. On a sheet there are three lines of eight digits.
+pictures of each kind of trouble, and read with the packaged weights or others, a column each. The
+first row is the accuracy on the same digits' own 28×28 images. On a sheet there are three lines of eight digits.
 """
 
 import argparse
@@ -309,6 +310,7 @@ def main() -> None:
     parser.add_argument("--data_dir", default="data", help="the folder with MNIST")
     parser.add_argument("--count", type=int, default=500, help="pictures of each kind")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), help="some of them")
+    parser.add_argument("--ckpt_path", nargs="+", default=["pretrained"], help="checkpoints")
     parser.add_argument("--sheets", type=int, help="only so many sheets of each kind")
     parser.add_argument(
         "--draw",
@@ -325,17 +327,20 @@ def main() -> None:
         read_sheets(args.sheets, images[:, 0].numpy(), labels.numpy())
         return
     images, labels = images[: args.count], labels[: args.count]
-    network = checkpoints.read("pretrained").build()
-    own = (probabilities(network, images).argmax(1) == labels).float().mean()
-    print(f"{'kind':<26}{'right':>8}{'ms':>8}    network {own:.3f}, {len(labels)} pictures each")
+    networks = [checkpoints.read(path).build() for path in args.ckpt_path]
+
+    def right(shown: torch.Tensor) -> str:
+        found = [probabilities(network, shown).argmax(1) == labels for network in networks]
+        return "".join(f"{float(each.float().mean()):>8.3f}" for each in found)
+
+    print(f"{len(labels)} pictures each\n{'own images':<26}{'ms':>8}{right(images)}")
     for kind in args.kinds:
         rng = np.random.default_rng(list(KINDS).index(kind))
         greys = [grey_of(KINDS[kind](image.numpy(), rng)) for image in images[:, 0]]
         start = time.perf_counter()
         prepared = np.stack([prepare(grey).image for grey in greys])
         each = (time.perf_counter() - start) / len(greys) * 1000
-        answers = probabilities(network, torch.from_numpy(prepared)[:, None]).argmax(1)
-        print(f"{kind:<26}{float((answers == labels).float().mean()):>8.3f}{each:>8.1f}")
+        print(f"{kind:<26}{each:>8.1f}{right(torch.from_numpy(prepared)[:, None])}", flush=True)
 
 
 if __name__ == "__main__":
