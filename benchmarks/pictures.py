@@ -7,7 +7,8 @@ python benchmarks/pictures.py [--data_dir DIR] --draw docs/images/pictures.png
 
 Digits of MNIST's test set are drawn with a pen of a random width, colour and place into generated
 pictures of each kind of trouble, and read with the packaged weights or others, a column each. The
-first row is the accuracy on the same digits' own 28×28 images. On a sheet there are three lines of eight digits.
+first row is the accuracy on the same digits' own 28×28 images. On a sheet there are three lines of
+eight digits.
 """
 
 import argparse
