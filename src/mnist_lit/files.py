@@ -108,5 +108,9 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def _not_yaml(path: Path, error: Exception) -> InputError:
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        what = f"line {mark.line + 1}: {getattr(error, 'problem', None) or 'it cannot be read'}"
+        return InputError(path, f"is not YAML ({what})", "fix the line, perhaps its indentation")
     what = " ".join(str(error).split())[:200]
     return InputError(path, f"is not YAML ({what})", "fix the line")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import small_data
@@ -73,8 +74,19 @@ def test_weights_of_as_many_other_classes_start_a_new_last_layer(command: Comman
 
 def test_weights_of_another_network(command: Command) -> None:
     assert command("fit", *SHORT, "--model.network", "small", "--trainer.max_epochs", 1).code == 0
-    answer = command("fit", *SHORT, "--weights", "runs/mnist/version_0/checkpoints/last.ckpt")
+    weights = ("--weights", "runs/mnist/version_0/checkpoints/last.ckpt")
+    answer = command("fit", *SHORT, *weights, "--model.network", "notebook")
     assert answer.code == 2 and "no layer of the same name and shape" in answer.err
+    # Where no network is named, it is that of the weights.
+    assert command("fit", *SHORT, *weights, "--trainer.max_epochs", 1, "--name", "more").code == 0
+    config = yaml.safe_load(Path("runs/more/version_0/config.yaml").read_text())
+    assert config["model"]["network"] == "small"
+    chain = ["Flatten", {"Linear": 8}, "ReLU", "Linear"]
+    command("fit", *SHORT, "--model.network", str(chain), "--trainer.max_epochs", 1)
+    weights = ("--weights", "runs/mnist/version_1/checkpoints/last.ckpt")
+    assert command("fit", *SHORT, *weights, "--model.lr", "0.01", "--name", "own").code == 0
+    config = yaml.safe_load(Path("runs/own/version_0/config.yaml").read_text())
+    assert config["model"]["network"]["layers"] == chain
 
 
 def test_a_keras_file_gets_the_names_of_its_data(command: Command, shapes: Path) -> None:
@@ -93,7 +105,7 @@ def test_a_keras_file_gets_the_names_of_its_data(command: Command, shapes: Path)
     assert answer.code == 2 and "has 3 classes and fashion has 10" in answer.err
     # Without data, by numbers; and it can be handed on like any other.
     answer = command(*args)
-    assert "taken to be of unknown data" in answer.out
+    assert "what data it is of isn't known: --data.dataset DATA names them" in answer.out
     assert "--ckpt_path imported.ckpt --data.dataset DATA" in answer.out
     answer = command("test", "--ckpt_path", "imported.ckpt")
     assert answer.code == 2 and "name the data it was trained on by --data.dataset" in answer.err

@@ -65,8 +65,28 @@ def test_unknown_data(command: Command) -> None:
     writer.write(Path("letters.h5"), Network(26, network=["Flatten", "Linear"], image_size=20))
     answer = command("import-keras", "letters.h5", "--output", "a.ckpt")
     assert answer.code == 0 and "accuracy" not in answer.out
-    assert "taken to be of unknown data" in answer.out
+    assert "what data it is of isn't known: --data.dataset DATA names them" in answer.out
     assert answer.out.endswith("test --ckpt_path a.ckpt --data.dataset DATA\n")
+    answer = command("fit", "--ckpt_path", "a.ckpt", *SAMPLE)
+    assert answer.code == 2 and "knows the classes" in answer.err
+
+
+def test_images_of_another_size(command: Command) -> None:
+    writer.write(Path("large.h5"), Network(10, network=["Flatten", "Linear"], image_size=32))
+    command("import-keras", "large.h5", "--output", "a.ckpt")
+    for name in ("fit", "test"):
+        answer = command(name, "--ckpt_path", "a.ckpt", *SAMPLE)
+        assert answer.code == 2 and "a.ckpt takes images of 32×32 pixels" in answer.err
+        assert "name the data it was trained on by --data.dataset" in answer.err
+
+
+def test_what_it_was_trained_on_is_not_known(command: Command, trained: Path) -> None:
+    command("import-keras", trained, "--output", "a.ckpt", *SAMPLE)
+    short = (*SAMPLE, "--trainer.limit_train_batches", 1, "--trainer.max_epochs", 1)
+    for option in ("--ckpt_path", "--weights"):
+        answer = command("fit", option, "a.ckpt", *short)
+        assert answer.code == 0
+        assert "a.ckpt was trained on mnist, which holds the sample's images" in answer.out
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,8 @@ def test_compare(command: Command, written: Run) -> None:
     assert "3 runs differ in the seed alone: test accuracy 0.6000 ± 0.1000" in answer.out
     assert answer.out.endswith("runs/compare.html\n")
     table = [line.split() for line in answer.out.splitlines()[:5]]
-    assert table[0] == ["run", "data", "epochs", "seconds", "test_accuracy"]
-    assert [(row[0], row[2], row[-1]) for row in table[1:3]] == [
+    assert table[0] == ["run", "data", "parameters", "epochs", "seconds", "test_accuracy"]
+    assert [(row[0], row[-3], row[-1]) for row in table[1:3]] == [
         (runs[0], "2", "0.5000"), (runs[1], "1", "0.6000"),
     ]  # fmt: skip
     text = Path("runs/compare.html").read_text("utf-8")

@@ -40,5 +40,6 @@ def test_findings() -> None:
         "no training image of c",
         "only one training image of b",
         "classes are unbalanced: 0 training images of c, 40 of a",
+        "2 images are also in another class",
         "3 test images are also among the training images",
     ]

@@ -7,10 +7,9 @@ from typing import Any
 from mnist_lit import environment
 from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.cli.options import output_file
-from mnist_lit.cli.training import CLI
+from mnist_lit.cli.training import CLI, refuse_other
 from mnist_lit.data import datasets, sample
 from mnist_lit.data.datamodule import MNISTDataModule
-from mnist_lit.data.splits import listed
 from mnist_lit.errors import Argument, InputError, printable
 from mnist_lit.evaluation import evaluate
 from mnist_lit.files import write_json
@@ -50,20 +49,7 @@ def evaluate_checkpoint(command: str, args: list[str]) -> int:
 def _prepare(checkpoint: Checkpoint, data: MNISTDataModule) -> None:
     """Prepare the data set; refuse one whose metrics would say nothing about the checkpoint."""
     path, trained_on = checkpoint.path, checkpoint.dataset
-    if data.class_names != checkpoint.class_names:
-        raise InputError(
-            path,
-            f"knows the classes {listed(checkpoint.class_names)}, and {data.name} has "
-            f"{listed(data.class_names)}",
-            ("name the data it was trained on by", Argument("dataset")),
-        )
-    if data.image_size != checkpoint.image_size:
-        raise InputError(
-            path,
-            f"takes images of {checkpoint.image_size}×{checkpoint.image_size} pixels, and "
-            f"{data.name} has {data.image_size}×{data.image_size}",
-            ("name the data it was trained on by", Argument("dataset")),
-        )
+    refuse_other(checkpoint, data)
     data.prepare_data()
     if data.name == sample.NAME and sample.was_trained_on(trained_on):
         raise InputError(

@@ -11,7 +11,7 @@ import torch
 
 from mnist_lit import environment
 from mnist_lit.checkpoints import checkpoint as checkpoints
-from mnist_lit.cli.training import CLI
+from mnist_lit.cli.training import CLI, refuse_other
 from mnist_lit.data import datasets
 from mnist_lit.errors import Argument, InputError, Interrupted, RunError, printable
 from mnist_lit.network.network import Network
@@ -39,7 +39,9 @@ def command(args: list[str]) -> int:
             ("start a new run by", Argument("dataset", cli.config.data.dataset),
              Argument("weights", str(cli.checkpoint.path))),
         )  # fmt: skip
-    if cli.checkpoint:  # sums come out bit for bit the same in as many threads
+    if cli.checkpoint:
+        refuse_other(cli.checkpoint, data)
+        # Sums come out bit for bit the same in as many threads.
         torch.set_num_threads(cli.checkpoint.content.get("threads", torch.get_num_threads()))
     _prepare(cli)
     _train(cli)
@@ -78,6 +80,8 @@ def _prepare(cli: CLI) -> None:
     if anew:
         print(f"{path}: newly initialised: {', '.join(anew)}")
     known = [checkpoints.read(path)] if path else []
+    if cli.checkpoint and "trainer" not in cli.checkpoint.config:
+        known.append(cli.checkpoint)  # imported
     for checkpoint in [*known, *(teachers.checkpoints if teachers else [])]:
         if seen := weights.seen_images(checkpoint, data):
             print(printable(seen))

@@ -48,14 +48,14 @@ def command(args: list[str]) -> int:
     print(printable(f"{given.file} -> {output}"))
     _print_layers(imported.model)
     _print_accuracy(output, data, imported.model.input_range)
-    if "dataset" not in data:
+    unknown = imported.dataset == "unknown"
+    if unknown:
+        print("what data it is of isn't known: --data.dataset DATA names them")
+    elif "dataset" not in data:
         print(
-            printable(
-                f"taken to be of {imported.dataset} data: --data.dataset says otherwise, "
-                "and names its classes"
-            )
+            printable(f"taken to be of {imported.dataset} data; --data.dataset DATA names others")
         )
-    where = " --data.dataset DATA" if imported.dataset == "unknown" else ""
+    where = " --data.dataset DATA" if unknown else ""
     print(
         printable(f"next  python -m mnist_lit test --ckpt_path {shlex.quote(str(output))}{where}")
     )
@@ -117,6 +117,7 @@ def _print_accuracy(path: Path, data: dict[str, Any], input_range: tuple[float, 
         if (low, high) != input_range:
             print(f"  {cause:<38}--input_range {low:g} {high:g}")
     print(f"  {'other data, or other classes?':<38}--data.dataset DATA")
+    print("  or the model itself: compare with Keras's model.evaluate")
 
 
 def _test_answers(checkpoint: Checkpoint, data: dict[str, Any]) -> tuple[str, Answers] | None:

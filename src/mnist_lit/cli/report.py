@@ -70,12 +70,13 @@ def _print_table(entries: list[comparison.Entry]) -> None:
     runs = [printable(str(entry.contents.run)) for entry in entries]
     data = [printable(str(entry.contents.dataset)) for entry in entries]
     first, second = max(map(len, ["run", *runs])), max(map(len, ["data", *data]))
-    print(f"{'run':<{first}}  {'data':<{second}}  epochs  seconds  test_accuracy")
+    print(f"{'run':<{first}}  {'data':<{second}}  parameters  epochs  seconds  test_accuracy")
     for run, name, entry in zip(runs, data, entries, strict=True):
+        parameters = f"{entry.parameters:,}" if entry.parameters else "-"
         accuracy = f"{entry.accuracy['last']:.4f}" if entry.accuracy else "-"
         print(
-            f"{run:<{first}}  {name:<{second}}  {len(entry.rows):>6}  {entry.seconds:>7.0f}  "
-            f"{accuracy:>13}"
+            f"{run:<{first}}  {name:<{second}}  {parameters:>10}  {len(entry.rows):>6}  "
+            f"{entry.seconds:>7.0f}  {accuracy:>13}"
         )
 
 

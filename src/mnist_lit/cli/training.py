@@ -19,6 +19,7 @@ from mnist_lit.cli.options import checkpoint_help
 from mnist_lit.cli.parser import Parser, class_error, refuse_excess
 from mnist_lit.data import datasets
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.data.splits import listed
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.named import NAMED
@@ -158,7 +159,10 @@ class CLI(LightningCLI):
             self.checkpoint = self._read(finding.find_checkpoint(which, self.root))
             return resume.plan_evaluation(given, self.checkpoint)
         if not which:
-            return {}
+            path = given.get("weights")
+            if path is None or "network" in given.get("model", {}):
+                return {}
+            return {"model": {"network": checkpoints.read(path).network.name_or_plain()}}
         if given.get("weights"):
             raise InputError(
                 Argument("weights"),
@@ -253,6 +257,24 @@ class CLI(LightningCLI):
             resumed=self.checkpoint.path if self.checkpoint else None,
         )
         return [self.recorder, Starvation(), *saving(self.recorder)]
+
+
+def refuse_other(checkpoint: Checkpoint, data: MNISTDataModule) -> None:
+    """Raise InputError where the data can't be of what the checkpoint was trained on."""
+    problem = ""
+    if data.class_names != checkpoint.class_names:
+        problem = (
+            f"knows the classes {listed(checkpoint.class_names)}, and {data.name} has "
+            f"{listed(data.class_names)}"
+        )
+    elif data.image_size != checkpoint.image_size:
+        problem = (
+            f"takes images of {checkpoint.image_size}×{checkpoint.image_size} pixels, and "
+            f"{data.name} has {data.image_size}×{data.image_size}"
+        )
+    if problem:
+        remedy = ("name the data it was trained on by", Argument("dataset"))
+        raise InputError(checkpoint.path, problem, remedy)
 
 
 def _refuse_another(name: str | None, newest: Run, root: Path) -> None:

@@ -186,7 +186,9 @@ def _own_path(dataset: str, data_dir: str) -> Path:
     near = near or difflib.get_close_matches(dataset, CATALOGUE, n=1)
     raise InputError(
         Argument("dataset", dataset),
-        f"is not a folder of pictures, a {', '.join(TABLE_SUFFIXES)} file or a published data set",
+        f"is not a folder of pictures, a {', '.join(TABLE_SUFFIXES)} file or a published data set"
+        if path.exists()
+        else "is neither there nor a published data set",
         f"did you mean {' or '.join(near)}?"
         if near
         else f"the published ones are {', '.join(CATALOGUE)}",

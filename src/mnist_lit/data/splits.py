@@ -70,7 +70,16 @@ def findings(
             f"classes are unbalanced: {train[low]:,} training images of {class_names[low]}, "
             f"{train[high]:,} of {class_names[high]}"
         )
-    seen = {hash(image.tobytes()) for image in train_images}
-    if again := sum(hash(image.tobytes()) in seen for image in test_images):
+    label_of: dict[int, int] = {}
+    unlike = again = 0
+    for image, label in zip(train_images, train_labels.tolist(), strict=True):
+        unlike += label_of.setdefault(hash(image.tobytes()), label) != label
+    for image, label in zip(test_images, test_labels.tolist(), strict=True):
+        found = label_of.get(hash(image.tobytes()))
+        again += found is not None
+        unlike += found not in (None, label)
+    if unlike:
+        lines.append(f"{unlike:,} images are also in another class")
+    if again:
         lines.append(f"{again:,} test images are also among the training images")
     return lines

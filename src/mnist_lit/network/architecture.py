@@ -60,6 +60,13 @@ class Architecture:
     layers: tuple[LayerSpec, ...]
     init: str
 
+    def name_or_plain(self) -> Any:
+        """Return the name of the network, whatever the rate of its dropout, or else its value."""
+        rates = [layer.arguments["p"] for layer in self.layers if layer.kind == "Dropout"]
+        rate = rates[0] if rates else None
+        same = (name for name in NAMED if Architecture.of(name, dropout=rate) == self)
+        return next(same, None) or self.plain()
+
     @classmethod
     def of(cls, value: "Value", *, dropout: float | None = None) -> "Architecture":
         """Return the network that `value` means.

@@ -193,6 +193,20 @@ def is_local(kind: str, arguments: Mapping[str, Any]) -> bool:
     return KINDS[kind].pointwise or (kind in ("Conv2d", "MaxPool2d", "AvgPool2d") and plain)
 
 
+# What Keras calls layers and arguments, where no name here looks like it.
+OF_KERAS = {
+    "Dense": ("Linear",),
+    "BatchNormalization": ("BatchNorm2d",),
+    "GlobalAveragePooling2D": ("AdaptiveAvgPool2d",),
+    "GlobalMaxPooling2D": ("AdaptiveMaxPool2d",),
+    "SpatialDropout2D": ("Dropout2d",),
+    "filters": ("out_channels",),
+    "units": ("out_features",),
+    "pool_size": ("kernel_size",),
+    "rate": ("p",),
+}
+
+
 def at(number: int, kind: str) -> str:
     """Return the subject of an error about a layer, counted from 1."""
     return f"layer {number}, {kind}:"
@@ -207,6 +221,8 @@ def shown(value: object) -> str:
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return the remedy for an unknown name."""
     names = {one.lower(): one for one in known}
+    if meant := [one for one in OF_KERAS.get(str(name), ()) if one in names.values()]:
+        return f"did you mean {meant[0]}?"
     near = difflib.get_close_matches(str(name)[:60].lower(), names, n=1, cutoff=0.5)
     if near:
         return f"did you mean {names[near[0]]}?"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mnist_lit.network.network import describe
 from mnist_lit.report import figures, history
 from mnist_lit.report.contents import Contents, gather, read
 from mnist_lit.report.history import Rows
@@ -49,6 +50,17 @@ class Entry:
     @property
     def best_epoch(self) -> int | None:
         return history.best_epoch(self.rows)
+
+    @property
+    def parameters(self) -> int | None:
+        """How many numbers the network learns; None where no checkpoint tells."""
+        found = self.contents.checkpoint
+        if found is None:
+            return None
+        layers = describe(
+            found.network, len(found.class_names), found.image_size, large=found.is_large
+        )
+        return sum(layer.parameters for layer in layers)
 
     @property
     def seconds(self) -> float:

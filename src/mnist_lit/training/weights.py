@@ -57,8 +57,13 @@ def seen_images(checkpoint: Checkpoint, data: MNISTDataModule) -> str | None:
     if datasets.has_changed(data.dataset, checkpoint):
         return changed(data.name, checkpoint)
     if data.name == trained_on:
-        val_split = checkpoint.config.get("data", {}).get("val_split", 0)
-        if val_split < data.val_split:
+        val_split = checkpoint.config.get("data", {}).get("val_split")
+        if val_split is None and data.val_split:
+            return (
+                f"{path} may have been trained on the validation images: metrics on them do not "
+                "count then"
+            )
+        if val_split is not None and val_split < data.val_split:
             return (
                 f"{path} was trained with val_split {val_split}: "
                 "metrics on validation images that it has seen do not count"

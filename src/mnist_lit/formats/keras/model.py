@@ -146,7 +146,10 @@ def _read_weights(
     if source.named:
         placed = _by_order(placed, list(source.holders()))
     reading = _Reading(path, source, placed, [], input_range)
-    reading.remedy = ("name the network that it is of by", Argument("network"))
+    reading.remedy = (
+        "the file itself holds no layers: name its network by", Argument("network"),
+        "(default: notebook), or save the whole model",
+    )  # fmt: skip
     model = reading.model()
     return model._replace(network=architecture) if _same_names(architecture, model) else model
 
@@ -201,7 +204,7 @@ class _Reading:
         self.source = source
         self.layers = layers
         self.refused = refused
-        self.remedy: Any = "use layers that docs/keras.md lists"
+        self.remedy: Any = "use one chain of layers that docs/keras.md lists"
         self.input_range = input_range
         self.read_by: set[str] = set()
 
@@ -270,7 +273,8 @@ class _Reading:
         if codec is None:
             foreign = "is not a class of Keras's own" if ">" in layer.kind else None
             why = foreign or REASONS.get(layer.kind, "is not among the layers that come over")
-            options.refuse(why)
+            if not any(each.startswith(f"{options.label} ") for each in self.refused):
+                options.refuse(why)
             to.unsure = True
         else:
             try:
