@@ -32,7 +32,12 @@ def test_round_trip(written: Path) -> None:
     assert before.weights.keys() == after.weights.keys()
     for name, value in before.weights.items():
         assert torch.equal(value, after.weights[name])
-    assert before.config["data"].pop("data_dir") == "data"  # a place on this machine alone
+    # Places on this machine alone.
+    assert before.config["data"].pop("data_dir") == "data"
+    assert before.config["trainer"].pop("default_root_dir") is None
+    assert before.config["model"].pop("teacher") is None
+    assert before.hyper_parameters.pop("teacher") == []
+    assert "command" not in after.summary
     for name in ("hyper_parameters", "config", "epoch", "network", "image_size"):
         assert getattr(before, name) == getattr(after, name)
     assert after.summary["dataset"] == "mnist-sample-5k"

@@ -13,6 +13,21 @@ from torch import Tensor
 from mnist_lit.errors import InputError
 from mnist_lit.files import atomic_write
 
+# Where something lay on the machine: of no use where the file goes, and private.
+PLACES = (
+    "config.data.data_dir", "config.model.teacher", "config.trainer.default_root_dir",
+    "hyper_parameters.teacher", "summary.command",
+)  # fmt: skip
+
+
+def _without(values: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return nested values without the one at a dotted place."""
+    first, _, rest = place.partition(".")
+    others = {name: value for name, value in values.items() if name != first}
+    if rest and first in values:
+        others[first] = _without(values[first], rest)
+    return others
+
 
 def _sha256(weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
@@ -40,11 +55,9 @@ def write(
     # A checkpoint that `fit` did not write has no configuration.
     kept = ("hyper_parameters", "config", "epoch")
     metadata = {name: content[name] for name in kept if name in content}
-    if data := metadata.get("config", {}).get("data"):
-        # Of no use where the file goes, and private.
-        data = {name: value for name, value in data.items() if name != "data_dir"}
-        metadata["config"] = metadata["config"] | {"data": data}
     metadata["summary"] = dict(summary)
+    for place in PLACES:
+        metadata = _without(metadata, place)
     metadata["sha256"] = _sha256(weights, metadata)
     with atomic_write(path) as file:
         file.write(save(weights, {name: json.dumps(value) for name, value in metadata.items()}))
