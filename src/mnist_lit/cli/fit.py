@@ -139,9 +139,8 @@ def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested])
     data, run = cli.datamodule, recorder.run
     seed = cli.config.seed_everything
     content = finish.summarise(
-        cli.trainer, data, recorder, tested,
-        trained=cli.model.totals, seed=seed, command=cli.command_line,
-    )  # fmt: skip
+        cli.trainer, data, recorder, tested, seed=seed, command=cli.command_line
+    )
     _print_table(data.name, tested)
     for line in data.dataset.odd:
         print(printable(f"note: {line}"))

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,8 +124,8 @@ class Own(ABC):
         if unreadable := list(self.unreadable):
             lines.append(
                 f"{len(unreadable):,} of {len(self.labels):,} pictures cannot be read and are left "
-                f"out: {listed(unreadable)} (`python -m mnist_lit doctor --data.dataset "
-                f"{shlex.quote(str(self.path))}` lists the reasons)"
+                f"out: {listed(unreadable)} (`python -m mnist_lit doctor`, given the same data, "
+                "lists the reasons)"
             )
         lines += self._notes()
         low, high = (pick(images, axis=(1, 2)) for pick in (np.min, np.max))

@@ -17,7 +17,7 @@ from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.evaluation import Answers, evaluate
 from mnist_lit.runs import summary
-from mnist_lit.training.module import Totals, load_checkpoint
+from mnist_lit.training.module import load_checkpoint
 from mnist_lit.training.recorder import Recorder
 
 
@@ -65,34 +65,17 @@ def summarise(
     recorder: Recorder,
     tested: Mapping[str, Tested],
     *,
-    trained: Mapping[str, Totals],
     seed: int,
     command: str,
 ) -> dict[str, Any]:
-    """Write `summary.json` and return its content.
-
-    Args:
-        trainer: What trained.
-        data: On what.
-        recorder: What kept the run's records.
-        tested: What `test_checkpoints` found.
-        trained: The module's totals of the last epoch; none where no epoch was left to train.
-        seed: The run's seed.
-        command: The command line that finished the run.
-    """
+    """Write `summary.json` and return its content; `command` is what finished the run."""
     best, last = tested.get("best"), tested["last"]
-    # As counted, because the trainer may have been told to take some batches alone; a process of
-    # several may have taken an image twice.
-    counted = {name: result.n for name, result in trained.items()} | {
-        "test": len(last.answers.labels)
-    }
+    sizes = {f"n_{name}": len(data.splits.get(name, ())) for name in ("train", "val")}
     content = {
         "dataset": data.name,
-        **{
-            f"n_{name}": min(len(images), counted.get(name, len(images)))
-            for name in ("train", "val", "test")
-            for images in [data.splits.get(name, ())]
-        },
+        **sizes,
+        # As counted: the trainer may have been told to stop early.
+        "n_test": len(last.answers.labels),
         "epochs": len(recorder.rows),
         "best_epoch": best.metrics["epoch"] if best else None,
         "last": last.metrics,
