@@ -100,7 +100,8 @@ def test_file_of_another_program() -> None:
 
 def test_packaged_weights_say_how_they_were_made() -> None:
     content = safetensors.read(checkpoints.PRETRAINED)
-    assert content["config"]["seed_everything"] == 0  # not chosen among seeds
+    # Not chosen by its test accuracy: docs/results.md says why it isn't seed 0.
+    assert content["config"]["seed_everything"] == 1
     assert content["hyper_parameters"]["dataset"] == content["summary"]["dataset"] == "mnist"
     assert content["epoch"] + 1 == content["config"]["trainer"]["max_epochs"]
     assert {"torch", "lightning"} <= content["summary"]["versions"].keys()
