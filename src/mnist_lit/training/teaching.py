@@ -1,7 +1,6 @@
 """Learning from other networks' answers: distillation (G. Hinton, O. Vinyals, J. Dean, 2015,
 arXiv:1503.02531)."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch.nn import functional
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.errors import Argument, InputError
+from mnist_lit.files import sha256
 from mnist_lit.network.inference import to_input
 
 # Chosen on validation images (docs/experiments.md): a higher temperature shows more of what a
@@ -29,6 +29,7 @@ class Teachers:
 
     Attributes:
         checkpoints: What was read.
+        checksums: The files' SHA-256, which a run keeps.
 
     Raises:
         InputError: A file isn't a checkpoint, or is of other classes or images.
@@ -45,9 +46,7 @@ class Teachers:
                     "give a checkpoint that was trained on the same classes and image size",
                 )
         self._networks = [teacher.build() for teacher in self.checkpoints]
-        self.checksums = [
-            hashlib.sha256(teacher.path.read_bytes()).hexdigest() for teacher in self.checkpoints
-        ]
+        self.checksums = [sha256(teacher.path) for teacher in self.checkpoints]
 
     def to(self, device: torch.device, dtype: Any) -> None:
         for network in self._networks:
