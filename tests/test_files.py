@@ -111,6 +111,7 @@ LAUGHS = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
         (b"&a [*a]", "nested too deep or uses aliases"),
         (b"#" * 1_000_001, "is larger than 1 MB"),
         (b"a: [", "is not YAML"),
+        (b"- a\n- b\n c\n- d\n  - e: [\n", "is not YAML (line 5: "),
         (b"\xff\xfe", "is not YAML"),
         (b"\0", "is not YAML"),
         (b"!!python/object/apply:os.system [exit]", "is not YAML"),

@@ -43,3 +43,10 @@ def test_findings() -> None:
         "2 images are also in another class",
         "3 test images are also among the training images",
     ]
+
+
+def test_a_picture_in_two_classes_of_training() -> None:
+    images, labels = small_data.digits(20, 2)
+    doubled = (np.concatenate([images, images[:1]]), np.append(labels, 1 - labels[0]))
+    found = splits.findings({"train": doubled, "test": small_data.digits(10, 2, skip=20)}, "ab")
+    assert "1 images are also in another class" in found

@@ -336,3 +336,14 @@ def test_the_networks_in_configs(name: str) -> None:
 
 def test_every_network_in_configs_is_tested() -> None:
     assert {path.stem for path in (REPOSITORY / "configs/networks").iterdir()} == set(PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    "layer, meant",
+    [({"Dense": 64}, "Linear"), ({"Conv2d": {"filters": 16}}, "out_channels"),
+     ("BatchNormalization", "BatchNorm2d"), ({"Dropout": {"rate": 0.1}}, "p")],
+)  # fmt: skip
+def test_kerass_names_are_answered_by_those_here(layer: Any, meant: str) -> None:
+    with pytest.raises(InputError) as error:
+        Architecture.of([layer, "Flatten", "Linear"])
+    assert error.value.remedy == f"did you mean {meant}?"

@@ -281,7 +281,7 @@ def _refuse_another(name: str | None, newest: Run, root: Path) -> None:
     """Raise InputError where `last` was meant to be the last of the run's name that was given."""
     if name is None or name == newest.folder.parent.name:
         return
-    own = [path for path in root.glob(f"{glob.escape(name)}/version_*/checkpoints/last.ckpt")]
+    own = root.glob(f"{glob.escape(name)}/version_*/checkpoints/last.ckpt")
     meant = max(own, key=lambda path: path.stat().st_mtime_ns, default=None)
     raise InputError(
         Argument("checkpoint", "last"),

@@ -122,7 +122,7 @@ def compared(runs: Mapping[str, Rows], colours: Colours, *, narrow: bool = False
     with lettered(names):
         figure.legend(
             handles, labels, loc="outside upper center", ncols=1 if narrow else 3, fontsize=9.5,
-            title="dots: training    lines: validation", title_fontsize=9.5,
+            title="dots: training, lines: validation", title_fontsize=9.5,
         )  # fmt: skip
     if note:
         figure.supxlabel(note, x=0.99, ha="right", fontsize=8)
