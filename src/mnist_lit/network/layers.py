@@ -195,15 +195,11 @@ def is_local(kind: str, arguments: Mapping[str, Any]) -> bool:
 
 # What Keras calls layers and arguments, where no name here looks like it.
 OF_KERAS = {
-    "Dense": ("Linear",),
-    "BatchNormalization": ("BatchNorm2d",),
-    "GlobalAveragePooling2D": ("AdaptiveAvgPool2d",),
-    "GlobalMaxPooling2D": ("AdaptiveMaxPool2d",),
-    "SpatialDropout2D": ("Dropout2d",),
-    "filters": ("out_channels",),
-    "units": ("out_features",),
-    "pool_size": ("kernel_size",),
-    "rate": ("p",),
+    "Dense": "Linear",
+    "GlobalMaxPooling2D": "AdaptiveMaxPool2d",
+    "filters": "out_channels",
+    "units": "out_features",
+    "rate": "p",
 }
 
 
@@ -221,8 +217,8 @@ def shown(value: object) -> str:
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return the remedy for an unknown name."""
     names = {one.lower(): one for one in known}
-    if meant := [one for one in OF_KERAS.get(str(name), ()) if one in names.values()]:
-        return f"did you mean {meant[0]}?"
+    if (meant := OF_KERAS.get(str(name))) in names.values():
+        return f"did you mean {meant}?"
     near = difflib.get_close_matches(str(name)[:60].lower(), names, n=1, cutoff=0.5)
     if near:
         return f"did you mean {names[near[0]]}?"
