@@ -26,12 +26,12 @@ def resolved(*args: str) -> dict[str, Any]:
 def test_loads_and_says_what_for(path: Path) -> None:
     text = path.read_text()
     assert text.startswith("# ")
-    options = ["--config", str(path)]
+    given = yaml.safe_load(text)
     if "--data.dataset DIR" in text:
-        small_data.write_folder(Path("letters"), small_data.digits(100, 2), ["A", "B"])
-        options += ["--data.dataset", "letters"]
+        folder = Path(given["data"]["dataset"])
+        small_data.write_folder(folder, small_data.digits(100, 2), ["A", "B"])
     shutil.copytree(REPOSITORY / "configs", "configs")
-    given, whole = yaml.safe_load(text), resolved(*options)
+    whole = resolved("--config", str(path))
     for group, options in given.items():
         for name, value in options.items():
             if str(value).endswith(".yaml"):

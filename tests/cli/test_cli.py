@@ -118,6 +118,16 @@ def test_kept_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+def test_imports_are_not_searched_for_garbage() -> None:
+    code = (
+        "import gc, sys\nfrom mnist_lit.cli import main\n"
+        "main(['predict', '--help'])\nassert 'torch' in sys.modules\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, gc.get_stats()[2]['collections'])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.splitlines()[-1] == "True True 0"
+
+
 def test_debug_shows_the_traceback(command: Command) -> None:
     for option, shown in (((), False), (("--debug",), True)):
         answer = command("test", *option)
