@@ -137,7 +137,7 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
     """
     found = marks(grey)
     mask, parts, n = found.mask, found.parts, found.n
-    kept = _kept(mask, parts, n)
+    kept = _kept(parts, n)
     chosen = np.isin(parts, np.flatnonzero(kept) + 1)
     ink = ink_of(found, chosen)
     faintest = float(np.percentile(found.above[chosen], FULL_INK_PERCENTILE))
@@ -146,7 +146,7 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
         note = "no clear character" if faintest > CLEAR else "hardly any contrast"
     elif mask.mean() > MOST_INK:
         note = "almost all ink"
-    elif _is_several(mask, parts, n) or (
+    elif _is_several(parts, n) or (
         kept.sum() > 1
         and chosen[box(chosen)].shape[1] > WIDEST_OF_PARTS * chosen[box(chosen)].shape[0]
     ):
@@ -206,9 +206,9 @@ def _thickened(ink: Grey, chosen: NDArray[np.bool_]) -> Grey:
 
     Strokes that are thin for their character's size would turn grey where it is made smaller.
     """
-    rows, columns = box(chosen)
-    scale = MNIST_BOX / max(rows.stop - rows.start, columns.stop - columns.start)
-    stroke = _thickness(chosen) * scale
+    cut = chosen[box(chosen)]
+    scale = MNIST_BOX / max(cut.shape)
+    stroke = _thickness(cut) * scale
     reach = round((THICKNESS - stroke) / 2 / scale)
     if stroke >= THINNEST or reach < 1:
         return ink
@@ -221,10 +221,14 @@ def _thickness(mask: NDArray[np.bool_]) -> float:
     return float(2 * mask.sum() / max(edge.sum(), 1))
 
 
-def _is_several(mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int) -> bool:
+def _is_several(parts: NDArray[np.int32], n: int) -> bool:
     """Tell whether a mask has so many parts that they must be several characters."""
-    sizes = ndimage.sum_labels(mask, parts, range(1, n + 1))
-    return int((sizes >= LEAST_PART * mask.size).sum()) >= SEVERAL
+    return int((_sizes(parts, n) >= LEAST_PART * parts.size).sum()) >= SEVERAL
+
+
+def _sizes(parts: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    """Return how many pixels each of a mask's n connected parts has."""
+    return np.bincount(parts.ravel(), minlength=n + 1)[1:]
 
 
 def _noise(ground: NDArray[np.floating]) -> float:
@@ -232,9 +236,9 @@ def _noise(ground: NDArray[np.floating]) -> float:
     return NOISE_IN_DEVIATIONS * float(np.median(abs(ground - np.median(ground))))
 
 
-def _kept(mask: NDArray[np.bool_], parts: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
-    """Tell which of the mask's n connected parts belong to the character."""
-    sizes = ndimage.sum_labels(mask, parts, range(1, n + 1))
+def _kept(parts: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
+    """Tell which of a mask's n connected parts belong to the character."""
+    sizes = _sizes(parts, n)
     sides = (parts[0], parts[-1], parts[:, 0], parts[:, -1])
     along = [np.bincount(side, minlength=n + 1)[1:] / len(side) for side in sides]
     inner = np.max(along, axis=0) < ALONG_SIDE
@@ -258,11 +262,12 @@ def is_noise(found: Marks) -> bool:
 
 def _ground(grey: Grey) -> Grey:
     """Return the ground's brightness as a quadratic surface, fitted to what isn't ink."""
-    rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in grey.shape)
-    y, x = np.meshgrid(rows, columns, indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in grey.shape),
+                       indexing="ij", sparse=True)  # fmt: skip
+    terms = (np.ones_like(x), x, y, x * x, x * y, y * y)
     step = max(max(grey.shape) // GROUND_POINTS, 1)  # a sample is enough for six coefficients
-    points, values = terms[::step, ::step].reshape(-1, 6), grey[::step, ::step].ravel()
+    sample = np.broadcast_arrays(*(term[::step, ::step] for term in terms))
+    points, values = np.stack(sample, axis=-1).reshape(-1, 6), grey[::step, ::step].ravel()
     flat = float(np.median(grey[grey <= _otsu(grey)]))
     surface = np.full_like(values, flat)
     for _ in range(GROUND_ROUNDS):
@@ -274,7 +279,8 @@ def _ground(grey: Grey) -> Grey:
         n = 6 if ground.mean() >= CURVED_GROUND else 3
         weights, *_ = np.linalg.lstsq(points[ground, :n], values[ground])
         surface = points[:, :n] @ weights
-    return np.asarray(terms[..., : len(weights)] @ weights, np.float32)
+    products = (weight * term for weight, term in zip(weights, terms[: len(weights)], strict=True))
+    return np.asarray(sum(products), np.float32)
 
 
 def _otsu(values: NDArray[np.floating]) -> float:
