@@ -275,6 +275,14 @@ def test_images_of_another_size() -> None:
     assert caught.value.subject == sample.NAME and names() == set()
 
 
+def test_images_of_another_size_are_scaled_where_none_were_named() -> None:
+    save(network=OTHER, image_size=20, data={"source": "sample"})
+    certificate = export_checkpoint(CHECKPOINT, ["onnx"], OUT)
+    assert (certificate["dataset"], certificate["image_size"]) == (sample.NAME, 20)
+    assert "its own were scaled" in certificate["accuracy_left_out"]
+    assert "accuracy" not in certificate["files"]["mnist.onnx"]
+
+
 def test_unknown_format() -> None:
     with pytest.raises(InputError) as caught:
         export_checkpoint(save(), ["tflite"], OUT)

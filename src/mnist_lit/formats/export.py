@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints import safetensors
@@ -135,7 +136,8 @@ def export_checkpoint(
         formats: Some of `safetensors`, `onnx`, `pt2`, `html`, `keras`, `h5`.
         output: The folder to write to.
         data: Where the test images come from; by default the checkpoint's data set, or, where
-            that cannot be had, the embedded sample, of which no accuracy is given then.
+            that cannot be had, the embedded sample, of which no accuracy is given then. Where its
+            images are of another size, they are scaled.
 
     Raises:
         InputError: The checkpoint cannot be read, or a format cannot hold its network.
@@ -181,26 +183,28 @@ def _chosen(formats: Sequence[str], network: Network) -> dict[str, Format]:
 
 def _reference(checkpoint: Checkpoint, network: Network, data: MNISTDataModule | None) -> Reference:
     """Return the images to compare on, with the network's answers."""
-    missing = None
+    given, missing = data, None
     if data is None:
         data, missing = _own_data(checkpoint)
     data.prepare_data()
     data.setup("test")
-    test = data.splits["test"]
-    if test.images.shape[-1] != checkpoint.image_size:
-        side = checkpoint.image_size
-        raise InputError(
-            data.name,
-            f"has no images of {side}×{side} pixels, which the network takes",
-            ("name the data that it was trained on by", Argument("dataset")),
-        )
+    test, side = data.splits["test"], checkpoint.image_size
+    images = test.images
+    if images.shape[-1] != side:
+        problem = f"has no images of {side}×{side} pixels, which the network takes"
+        if given:
+            remedy = ("name the data that it was trained on by", Argument("dataset"))
+            raise InputError(data.name, problem, remedy)
+        missing = f"{data.name} {problem}: its own were scaled"
+        scaled = functional.interpolate(images.float(), (side, side), mode="area")
+        images = scaled.round().to(torch.uint8)
     if data.class_names != checkpoint.class_names:
         missing = missing or f"{data.name} has other classes"
     elif data.name == sample.NAME and sample.was_trained_on(checkpoint.dataset):
         # The accuracy on images that the network was trained on says nothing.
         missing = missing or f"the network was trained on the images of {data.name}"
-    answers = _answers(network, test.images, test.labels)
-    return Reference(test.images, answers, data.name, missing)
+    answers = _answers(network, images, test.labels)
+    return Reference(images, answers, data.name, missing)
 
 
 def _own_data(checkpoint: Checkpoint) -> tuple[MNISTDataModule, str | None]:
