@@ -178,7 +178,5 @@ def group(entries: Sequence[Entry]) -> list[Group]:
 
 def _draw(entries: Sequence[Entry]) -> dict[str, str]:
     runs = {str(entry.contents.run): entry.rows for entry in entries}
-    drawing = Drawing(
-        lambda colours, narrow: figures.compared(runs, colours, narrow=narrow), is_vector=True
-    )
+    drawing = Drawing(lambda colours, narrow: figures.compared(runs, colours, narrow=narrow))
     return draw_all({"curves": drawing})["curves"].shown

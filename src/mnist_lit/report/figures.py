@@ -329,7 +329,7 @@ def _draw_tile(
         cmap="gray",
         vmin=0,
         vmax=255,
-        interpolation="nearest" if max(image.shape) <= SHARP else "auto",
+        interpolation="none" if max(image.shape) <= SHARP else "auto",
         aspect="auto",
         extent=place,
     )

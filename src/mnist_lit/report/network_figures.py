@@ -112,7 +112,7 @@ def filters(found: Filters) -> Figure:
     axes = figure.add_axes((0.1 / across, 0.1 / down, width / across, height / down))
     axes.set_axis_off()
     bound = float(np.abs(found.weights).max()) or 1.0
-    drawn = axes.imshow(mosaic, cmap="PuOr", vmin=-bound, vmax=bound)
+    drawn = axes.imshow(mosaic, cmap="PuOr", vmin=-bound, vmax=bound, interpolation="none")
     which = f"the {n}" if n == found.total else f"the first {n} of {found.total:,}"
     things = "filters of the first convolution" if found.convolution else "units of the first layer"
     axes.set_title(f"{which} {things}, {size} each", fontsize=10)
@@ -165,7 +165,8 @@ def feature_maps(
         axes.set_axis_off()
         axes.set_title(title, fontsize=11, loc="left")
         colours, high = ("viridis", None) if i else ("gray", 255)
-        axes.imshow(values, cmap=colours, vmin=min(0.0, float(np.nanmin(values))), vmax=high)
+        low = min(0.0, float(np.nanmin(values)))
+        axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="none")
     return figure
 
 

@@ -34,12 +34,13 @@ class Drawing(NamedTuple):
     Args:
         draw: A function of the style's colours and whether the figure is narrow.
         has_narrow: Whether a phone is shown another drawing.
-        is_vector: Whether it is of lines and text alone, which are sharper and smaller as SVG.
+        is_vector: Whether the page shows it as SVG, which is sharper and smaller and takes the
+            page's colours. The shades of a matrix can't take them.
     """
 
     draw: Callable[[Colours, bool], Figure]
     has_narrow: bool = True
-    is_vector: bool = False
+    is_vector: bool = True
 
 
 class Drawn(NamedTuple):
@@ -92,15 +93,13 @@ def write(
 def drawings(contents: Contents, evaluation: Evaluation | None) -> dict[str, Drawing]:
     """Return the figures that a report has, by name."""
     rows = contents.rows
-    found = {
-        "curves": Drawing(lambda c, narrow: figures.curves(rows, c, narrow=narrow), is_vector=True)
-    }
+    found = {"curves": Drawing(lambda c, narrow: figures.curves(rows, c, narrow=narrow))}
     if contents.checkpoint is None:
         return found
     network, names = contents.checkpoint.build(), contents.checkpoint.class_names
     layers = network.layers
     found["architecture"] = Drawing(
-        lambda c, _: network_figures.architecture(layers, c), has_narrow=False, is_vector=True
+        lambda c, _: network_figures.architecture(layers, c), has_narrow=False
     )
     if filters := network_figures.first_filters(network):
         found["filters"] = Drawing(lambda *_: network_figures.filters(filters), has_narrow=False)
@@ -111,6 +110,7 @@ def drawings(contents: Contents, evaluation: Evaluation | None) -> dict[str, Dra
     found["confusion-matrix"] = Drawing(
         lambda c, narrow: figures.confusion(counts, names, c, narrow=narrow),
         has_narrow=len(names) <= figures.LARGE,
+        is_vector=False,
     )
     found["worst-errors"] = Drawing(
         lambda _, narrow: figures.worst_errors(answers, names, columns=3 if narrow else 5)

@@ -51,12 +51,12 @@ def svg(figure: Figure, colours: Colours, name: str) -> str:
     """Return a figure as an SVG element that takes its colours from the page around it.
 
     Args:
-        figure: A figure of lines and text, drawn in `colours`.
+        figure: A figure drawn in `colours`.
         colours: The style's; each becomes the CSS variable of its name.
         name: What sets the element's ids apart from those of others on the page.
     """
     content = io.StringIO()
-    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(content, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     text = content.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
     for variable, colour in colours._asdict().items():
