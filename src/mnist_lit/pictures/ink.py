@@ -262,8 +262,8 @@ def is_noise(found: Marks) -> bool:
 
 def _ground(grey: Grey) -> Grey:
     """Return the ground's brightness as a quadratic surface, fitted to what isn't ink."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in grey.shape),
-                       indexing="ij", sparse=True)  # fmt: skip
+    along = (np.linspace(-1, 1, n, dtype=np.float32) for n in grey.shape)
+    y, x = np.meshgrid(*along, indexing="ij", sparse=True)
     terms = (np.ones_like(x), x, y, x * x, x * y, y * y)
     step = max(max(grey.shape) // GROUND_POINTS, 1)  # a sample is enough for six coefficients
     sample = np.broadcast_arrays(*(term[::step, ::step] for term in terms))
