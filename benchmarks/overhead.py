@@ -5,7 +5,7 @@ python benchmarks/overhead.py [--data_dir DIR] [--batch_size 32 128] [--pairs 5]
 Each pair trains one epoch of 60,000 images twice: with `fit` (progress bar, metrics, TensorBoard,
 CSV and checkpoints on, validation off) and with the bare loop, in alternating order. The time is
 that of the training, from its first step to the last file: on the clock, and as the processor's
-time of all threads, which other processes disturb less. The weights are compared bit for bit.
+time of all threads. The weights are compared bit for bit.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 
 import bare
@@ -110,7 +111,7 @@ def main() -> None:
         for clock in Seconds._fields:
             of_fit, of_loop = ([getattr(own[i], clock) for own in pairs] for i in range(2))
             ratios = [a / b for a, b in zip(of_fit, of_loop, strict=True)]
-            lower, middle, upper = statistics.quantiles(ratios, n=4, method="inclusive")
+            lower, middle, upper = np.percentile(ratios, (25, 50, 75))
             print(
                 f"{batch_size:>6}{clock:>6}{statistics.median(of_fit):>9.2f}"
                 f"{statistics.median(of_loop):>9.2f}{middle:>8.3f}"

@@ -1,12 +1,16 @@
 """How long does it take to start, and how much memory does `fit` need?
 
 python benchmarks/startup.py [--data_dir DIR] [--pairs 5]
+
+With `PYTHONPATH=OTHER/src` it measures another checkout.
 """
 
 import argparse
+import json
 import os
 import statistics
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 from PIL import Image
@@ -22,6 +26,7 @@ def main() -> None:
     fit = ("-m", "mnist_lit", "fit", "--data.data_dir", Path(args.data_dir).resolve())
     commands: dict[str, tuple[object, ...]] = {
         "python -c pass": ("-c", "pass"),
+        "python -c 'import torch'": ("-c", "import torch"),
         "python -c 'import lightning'": ("-c", "import lightning.pytorch"),
         "mnist-lit --help": ("-m", "mnist_lit", "--help"),
         "mnist-lit fit --help": ("-m", "mnist_lit", "fit", "--help"),
@@ -29,21 +34,26 @@ def main() -> None:
         "mnist-lit fit, 1 step": (*fit, "--trainer.fast_dev_run", "1"),
         "mnist-lit fit, 2 epochs": (*fit, "--trainer.max_epochs", "2"),
     }
-    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    costs = defaultdict[str, list[Cost]](list)
     for pair in range(-1, args.pairs):  # the first warms up
         for name, command in commands.items():
             with tempfile.TemporaryDirectory() as folder:
                 digit = Image.new("L", (200, 200), "white")
                 digit.paste("black", (90, 40, 110, 160))  # a 1
                 digit.save(Path(folder, "digit.png"))
-                cost = run(*command, folder=folder)
+                measured = {name: run(*command, folder=folder)}
+                for summary in Path(folder).glob("runs/*/*/summary.json"):
+                    seconds, megabytes = measured[name]
+                    training = json.loads(summary.read_text())["seconds"]
+                    measured["  beside training"] = Cost(seconds - training, megabytes)
             if pair >= 0:
-                costs[name].append(cost)
+                for each, cost in measured.items():
+                    costs[each].append(cost)
     print(f"{'':<32}{'seconds':>9}{'min':>8}{'max':>8}{'peak MB':>10}")
     for name, found in costs.items():
-        seconds = [cost.seconds for cost in found]
+        times = [cost.seconds for cost in found]
         print(
-            f"{name:<32}{statistics.median(seconds):>9.2f}{min(seconds):>8.2f}{max(seconds):>8.2f}"
+            f"{name:<32}{statistics.median(times):>9.2f}{min(times):>8.2f}{max(times):>8.2f}"
             f"{statistics.median(cost.megabytes for cost in found):>10.0f}"
         )
 

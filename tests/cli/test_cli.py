@@ -124,7 +124,7 @@ def test_imports_are_not_searched_for_garbage() -> None:
         "main(['predict', '--help'])\nassert 'torch' in sys.modules\n"
         "print(gc.isenabled(), gc.get_freeze_count() > 100_000, gc.get_stats()[2]['collections'])"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    answer = run(sys.executable, "-c", code)
     assert answer.stdout.splitlines()[-1] == "True True 0"
 
 

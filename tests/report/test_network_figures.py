@@ -14,7 +14,7 @@ from mnist_lit.colours import STYLES
 from mnist_lit.network.inference import feature_maps
 from mnist_lit.network.network import shape_text
 from mnist_lit.report import network_figures
-from mnist_lit.report.style import png
+from mnist_lit.report.style import png, svg
 
 
 def texts(figure: Figure) -> list[str]:
@@ -99,6 +99,14 @@ def test_dense_weights_over_pixels_are_tiles() -> None:
     assert np.array_equal(found.weights[3], own)
     title = network_figures.filters(found).axes[0].get_title()
     assert title == "the first 64 of 100 units of the first layer, 16×16 each"
+
+
+def test_weights_of_large_images_make_no_large_file() -> None:
+    network = Network(image_size=256, network=["Flatten", {"Linear": 64}, "ReLU", "Linear"])
+    found = network_figures.first_filters(network)
+    assert found and found.weights.shape == (64, 256, 256)
+    text = svg(network_figures.filters(found), STYLES["light"], "filters")
+    assert len(text) < 2_000_000
 
 
 def test_first_weights_that_see_no_pixels_are_left_out() -> None:

@@ -93,7 +93,7 @@ def run(command: str, *args: str) -> int:
 def _module(name: str) -> ModuleType:
     """Import a module of this package, without searching what it imports for garbage.
 
-    Imports make a million objects that stay. To search them again and again while they come, and
+    Imports make some 700,000 objects that stay. To search them again and again while they come, and
     once more at the end, takes a quarter of a short command's time.
     """
     name = f"mnist_lit.cli.{name}"

@@ -37,7 +37,7 @@ from mnist_lit.pictures.constants import (
     WIDEST_OF_PARTS,
 )
 from mnist_lit.pictures.frames import without_frames
-from mnist_lit.pictures.lines import label, lines
+from mnist_lit.pictures.lines import label, lines, sizes
 
 Grey = NDArray[np.float32]
 SEVERAL_NOTE = "more than one character?"
@@ -223,12 +223,7 @@ def _thickness(mask: NDArray[np.bool_]) -> float:
 
 def _is_several(parts: NDArray[np.int32], n: int) -> bool:
     """Tell whether a mask has so many parts that they must be several characters."""
-    return int((_sizes(parts, n) >= LEAST_PART * parts.size).sum()) >= SEVERAL
-
-
-def _sizes(parts: NDArray[np.int32], n: int) -> NDArray[np.int64]:
-    """Return how many pixels each of a mask's n connected parts has."""
-    return np.bincount(parts.ravel(), minlength=n + 1)[1:]
+    return int((sizes(parts, n) >= LEAST_PART * parts.size).sum()) >= SEVERAL
 
 
 def _noise(ground: NDArray[np.floating]) -> float:
@@ -238,11 +233,11 @@ def _noise(ground: NDArray[np.floating]) -> float:
 
 def _kept(parts: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
     """Tell which of a mask's n connected parts belong to the character."""
-    sizes = _sizes(parts, n)
+    areas = sizes(parts, n)
     sides = (parts[0], parts[-1], parts[:, 0], parts[:, -1])
     along = [np.bincount(side, minlength=n + 1)[1:] / len(side) for side in sides]
     inner = np.max(along, axis=0) < ALONG_SIDE
-    kept: NDArray[np.bool_] = inner & (sizes > DUST * np.where(inner, sizes, 0).max())
+    kept: NDArray[np.bool_] = inner & (areas > DUST * np.where(inner, areas, 0).max())
     if not kept.any():
         kept[:] = True
     return kept

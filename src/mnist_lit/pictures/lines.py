@@ -39,6 +39,11 @@ def label(mask: Mask) -> tuple[NDArray[np.int32], int]:
     return parts, n
 
 
+def sizes(parts: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    """Return how many pixels each of n connected parts has."""
+    return np.bincount(parts.ravel(), minlength=n + 1)[1:]
+
+
 def lines(above: Grey, mask: Mask) -> Mask:
     """Return the pixels of straight lines that run from one side of a picture to the other.
 

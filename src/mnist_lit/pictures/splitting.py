@@ -18,6 +18,7 @@ from mnist_lit.pictures.constants import (
     WIDEST_PART,
 )
 from mnist_lit.pictures.ink import SEVERAL_NOTE, Marks, ink_of, is_noise, marks
+from mnist_lit.pictures.lines import sizes
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -88,7 +89,7 @@ def _without_dust(found: Marks) -> tuple[NDArray[np.int64], Extents, float]:
     """Return the numbers of the parts that may be characters, their boxes and a typical height."""
     extents = _extents(found)
     heights, widths = _sides(extents)
-    areas = np.bincount(found.parts.ravel(), minlength=found.n + 1)[1:]
+    areas = sizes(found.parts, found.n)
     rows, columns = found.mask.shape
     at_edge = (extents[:, [0, 2]] == 0).any(axis=1) | (extents[:, [1, 3]] == [rows, columns]).any(1)
     kept = widths <= WIDEST_PART * heights

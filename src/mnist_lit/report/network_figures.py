@@ -13,6 +13,7 @@ from torch import nn
 
 from mnist_lit.colours import Colours
 from mnist_lit.network.network import Layer, Network, shape_text
+from mnist_lit.report.style import DPI
 
 TILES = 64  # at most so many filters, and maps of a layer, are drawn
 ROWS = 24  # at most so many rows of maps in one figure
@@ -112,7 +113,8 @@ def filters(found: Filters) -> Figure:
     axes = figure.add_axes((0.1 / across, 0.1 / down, width / across, height / down))
     axes.set_axis_off()
     bound = float(np.abs(found.weights).max()) or 1.0
-    drawn = axes.imshow(mosaic, cmap="PuOr", vmin=-bound, vmax=bound, interpolation="none")
+    how = _interpolation(mosaic, width)
+    drawn = axes.imshow(mosaic, cmap="PuOr", vmin=-bound, vmax=bound, interpolation=how)
     which = f"the {n}" if n == found.total else f"the first {n} of {found.total:,}"
     things = "filters of the first convolution" if found.convolution else "units of the first layer"
     axes.set_title(f"{which} {things}, {size} each", fontsize=10)
@@ -132,6 +134,11 @@ def _mosaic(maps: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
         top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
         whole[top : top + height, left : left + width] = part
     return whole
+
+
+def _interpolation(mosaic: NDArray[np.float32], width: float) -> str:
+    """Return how a mosaic, so many inches wide, is drawn: pixel by pixel where there is room."""
+    return "none" if max(mosaic.shape) <= width * DPI else "auto"
 
 
 def _height(mosaic: NDArray[np.float32], width: float) -> float:
@@ -165,8 +172,8 @@ def feature_maps(
         axes.set_axis_off()
         axes.set_title(title, fontsize=11, loc="left")
         colours, high = ("viridis", None) if i else ("gray", 255)
-        low = min(0.0, float(np.nanmin(values)))
-        axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="none")
+        low, how = min(0.0, float(np.nanmin(values))), _interpolation(values, width)
+        axes.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation=how)
     return figure
 
 
