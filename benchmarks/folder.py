@@ -31,7 +31,7 @@ def kilobytes(what):
     return int(lines[what].split()[0])
 open("/proc/self/clear_refs", "w").write("5")  # the peak counts from now on
 before, start = kilobytes("VmRSS"), time.perf_counter()
-found = Folder(Path("digits"), "data", sys.argv[1])
+found = Folder(Path("digits"), sys.argv[1])
 found.prepare()
 splits = found.load(0.2)
 print(json.dumps([time.perf_counter() - start, (kilobytes("VmHWM") - before) / 1024]))
@@ -39,6 +39,7 @@ print(json.dumps([time.perf_counter() - start, (kilobytes("VmHWM") - before) / 1
 
 
 def write(folder: Path, images: list[Image.Image], labels: list[int], suffix: str) -> None:
+    os.environ["XDG_CACHE_HOME"] = str(folder)  # converted pictures go with the folder
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         path = folder / "digits" / str(label) / f"{i:05}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)

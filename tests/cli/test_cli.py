@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +101,7 @@ def test_help_of_fit_is_made_once(command: Command, monkeypatch: pytest.MonkeyPa
 
 def test_help_without_a_place_to_keep_it(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", "file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(Path("file").resolve()))
     assert "--data.batch_size" in command("test", "--help").out
 
 
@@ -160,11 +159,10 @@ def test_signal_ends_a_run_in_order(number: signal.Signals, code: int) -> None:
             if line.startswith("epoch  2/50"):
                 break
         process.send_signal(number)
-        started = time.monotonic()
-        process.stdout.read()
+        rest = process.stdout.read()
         error = process.stderr.read()
     assert process.returncode == code
-    assert time.monotonic() - started < 20
+    assert rest.count("epoch ") < 10  # it ends soon, not after its 50 epochs
     assert error == (
         f"stopped by {number.name}; finished epochs are kept: "
         "python -m mnist_lit fit --ckpt_path last\n"

@@ -21,7 +21,7 @@ TRAIN, TEST = small_data.digits(40, 3), small_data.digits(20, 3, skip=40)
 
 def test_kerass_layout() -> None:
     small_data.write_npz(Path("mine.npz"), TRAIN, TEST)
-    found = Arrays(Path("mine.npz"), "data")
+    found = Arrays(Path("mine.npz"))
     assert (found.name, found.class_names) == ("mine", ["0", "1", "2"])
     splits = found.load(0.25)
     assert np.array_equal(splits["train"][0][:, 0], TRAIN[0][:30])  # the last ones validate
@@ -58,7 +58,7 @@ def as_colour(images: Any) -> Any:
 def test_other_ways_to_write_the_same_images(change: Any) -> None:
     train, test = ((change(images), labels) for images, labels in (TRAIN, TEST))
     small_data.write_npz(Path("mine.npz"), train, test, class_names=np.array(["あ", "い", "う"]))
-    found = Arrays(Path("mine.npz"), "data")
+    found = Arrays(Path("mine.npz"))
     assert found.class_names == ["あ", "い", "う"]
     assert np.array_equal(found.load(0)["train"][0][:, 0], TRAIN[0])
 
@@ -80,7 +80,7 @@ def test_other_ways_to_write_the_same_images(change: Any) -> None:
 def test_other_ways_to_write_the_same_labels(change: Any, names: Any) -> None:
     train, test = ((images, change(labels)) for images, labels in (TRAIN, TEST))
     small_data.write_npz(Path("mine.npz"), train, test)
-    found = Arrays(Path("mine.npz"), "data")
+    found = Arrays(Path("mine.npz"))
     assert found.class_names == list(names)
     splits = found.load(0)
     assert splits["train"][1].tolist() == TRAIN[1].tolist()
@@ -90,9 +90,9 @@ def test_other_ways_to_write_the_same_labels(change: Any, names: Any) -> None:
 def test_names_for_labels_from_one() -> None:
     train, test = ((images, labels + 1) for images, labels in (TRAIN, TEST))
     small_data.write_npz(Path("mine.npz"), train, test, class_names=np.array(list("abc")))
-    assert Arrays(Path("mine.npz"), "data").labels.max() == 2
+    assert Arrays(Path("mine.npz")).labels.max() == 2
     small_data.write_npz(Path("mine.npz"), train, test, class_names=np.array(list("xabc")))
-    assert Arrays(Path("mine.npz"), "data").labels.max() == 3
+    assert Arrays(Path("mine.npz")).labels.max() == 3
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_names_for_labels_from_one() -> None:
 def test_other_names_of_arrays(names: str) -> None:
     arrays: Any = dict(zip(names.split(), (*TRAIN, *TEST), strict=True))
     np.savez("mine.npz", **arrays)
-    splits = Arrays(Path("mine.npz"), "data").load(0)
+    splits = Arrays(Path("mine.npz")).load(0)
     assert np.array_equal(splits["train"][0][:, 0], TRAIN[0])
     assert np.array_equal(splits["test"][0][:, 0], TEST[0])
     assert splits["test"][1].tolist() == TEST[1].tolist()
@@ -125,7 +125,7 @@ def test_other_names_of_arrays(names: str) -> None:
 def test_no_test_part(names: str) -> None:
     arrays: Any = dict(zip(names.split(), TRAIN, strict=True))
     np.savez("mine.npz", **arrays)
-    splits = Arrays(Path("mine.npz"), "data").load(0.25)
+    splits = Arrays(Path("mine.npz")).load(0.25)
     assert {part: len(labels) for part, (_, labels) in splits.items()} == {
         "train": 24, "val": 7, "test": 9,
     }  # fmt: skip
@@ -140,7 +140,7 @@ def test_validation_part_as_medmnist_has_it() -> None:
     for part, (images, labels) in (("train", TRAIN), ("test", TEST)):
         arrays |= {f"{part}_images": as_colour(images), f"{part}_labels": labels[:, None]}
     np.savez("mine.npz", **arrays)
-    splits = Arrays(Path("mine.npz"), "data").load(0.5)
+    splits = Arrays(Path("mine.npz")).load(0.5)
     assert small_data.rows(splits["val"]) == small_data.written(val)
     assert len(splits["train"][1]) == 40
 
@@ -176,14 +176,14 @@ def test_zeros_and_ones_are_black_and_white(kind: Any) -> None:
 def test_other_scales_are_refused_with_what_to_say(change: Any, ranges: Any) -> None:
     np.savez("mine.npz", x=change(TRAIN[0] / 255), y=TRAIN[1])
     with pytest.raises(InputError) as caught:
-        Arrays(Path("mine.npz"), "data")
+        Arrays(Path("mine.npz"))
     given = [part for part in parts(caught.value.remedy) if isinstance(part, Argument)]
     assert {part.name for part in given} == {"value_range"}
     found = {tuple(yaml.safe_load(part.value)) for part in given}
     assert all(any(one == pytest.approx(each, abs=1e-4) for one in found) for each in ranges)
     low, high = (float(change(np.array(x))) for x in (0.0, 1.0))
     options = Options(value_range=[low, high])
-    splits = Arrays(Path("mine.npz"), "data", options=options).load(0)
+    splits = Arrays(Path("mine.npz"), options=options).load(0)
     everything = small_data.rows(splits["train"]) | small_data.rows(splits["test"])
     assert everything == small_data.written(TRAIN)
 
@@ -191,7 +191,7 @@ def test_other_scales_are_refused_with_what_to_say(change: Any, ranges: Any) -> 
 def test_numbers_beyond_the_given_range() -> None:
     np.savez("mine.npz", x=TRAIN[0], y=TRAIN[1])
     with pytest.raises(InputError) as caught:
-        Arrays(Path("mine.npz"), "data", options=Options(value_range=[0, 100]))
+        Arrays(Path("mine.npz"), options=Options(value_range=[0, 100]))
     assert Argument("value_range", "[0, 255]") in parts(caught.value.remedy)
 
 
@@ -199,14 +199,14 @@ def test_parts_on_two_scales() -> None:
     unit: Any = TRAIN[0] / 255
     small_data.write_npz(Path("mine.npz"), (unit, TRAIN[1]), TEST)
     with pytest.raises(InputError) as caught:
-        Arrays(Path("mine.npz"), "data")
+        Arrays(Path("mine.npz"))
     assert caught.value.problem == "has images for train from 0 to 1, test from 0 to 255"
 
 
 def test_images_on_their_sides() -> None:
     turned = TRAIN[0].swapaxes(1, 2), TRAIN[1]
     small_data.write_npz(Path("mine.npz"), turned, (TEST[0].swapaxes(1, 2), TEST[1]))
-    found = Arrays(Path("mine.npz"), "data", options=Options(transposed=True))
+    found = Arrays(Path("mine.npz"), options=Options(transposed=True))
     assert np.array_equal(found.load(0)["train"][0][:, 0], TRAIN[0])
 
 
@@ -216,7 +216,7 @@ def test_classes_of_two_names() -> None:
         Path("mine.npz"), (TRAIN[0], TRAIN[1].astype(str)), (TEST[0], names[TEST[1]])
     )
     with pytest.raises(InputError) as caught:
-        Arrays(Path("mine.npz"), "data")
+        Arrays(Path("mine.npz"))
     assert "'0' for training and 'digit 0' for test" in str(caught.value.problem)
 
 
@@ -253,7 +253,7 @@ def labels(change: Any) -> dict[str, Any]:
 def test_wrong_content(wrong: dict[str, Any], problem: str) -> None:
     small_data.write_npz(Path("mine.npz"), TRAIN, TEST, **wrong)
     with pytest.raises(InputError) as caught:
-        Arrays(Path("mine.npz"), "data")
+        Arrays(Path("mine.npz"))
     assert caught.value.subject == Path("mine.npz") and caught.value.remedy
     assert problem in str(caught.value.problem)
 
@@ -266,7 +266,7 @@ def test_square_images_stay_exactly_as_they_are() -> None:
     train, test = padded(TRAIN, 4, 4), padded(TEST, 4, 4)
     small_data.write_npz(Path("mine.npz"), train, test)
     for size in (None, 32):
-        found = Arrays(Path("mine.npz"), "data", "mnist", image_size=size)
+        found = Arrays(Path("mine.npz"), "mnist", image_size=size)
         assert found.image_size == 32
         found.prepare()
         assert np.array_equal(found.load(0)["train"][0][:, 0], train[0])
@@ -289,10 +289,10 @@ def test_other_images_are_scaled_only_when_asked_for(
 ) -> None:
     small_data.write_npz(Path("mine.npz"), train, test)
     with pytest.raises(InputError) as caught:
-        Arrays(Path("mine.npz"), "data", preprocessing)
+        Arrays(Path("mine.npz"), preprocessing)
     assert caught.value.subject == Path("mine.npz")
     assert Argument("image_size") in parts(caught.value.remedy)
-    found = Arrays(Path("mine.npz"), "data", preprocessing, image_size=48)
+    found = Arrays(Path("mine.npz"), preprocessing, image_size=48)
     assert found.image_size == 48
     found.prepare()
     for part, (images, _) in (("train", train), ("test", test)):
@@ -305,7 +305,7 @@ def test_other_images_are_scaled_only_when_asked_for(
 def test_another_process_scales_them_too() -> None:
     """Only one process of a machine prepares."""
     small_data.write_npz(Path("mine.npz"), TRAIN, TEST)
-    assert Arrays(Path("mine.npz"), "data", image_size=20).load(0)["train"][0].shape == (
+    assert Arrays(Path("mine.npz"), image_size=20).load(0)["train"][0].shape == (
         40,
         1,
         20,
@@ -315,7 +315,7 @@ def test_another_process_scales_them_too() -> None:
 
 def test_odd_data_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     small_data.write_npz(Path("mine.npz"), TRAIN, (TRAIN[0][:6], TRAIN[1][:6]))
-    found = Arrays(Path("mine.npz"), "data")
+    found = Arrays(Path("mine.npz"))
     found.prepare()
     found.prepare()
     assert found.odd == ["6 test images are also among the training images"]
@@ -324,7 +324,7 @@ def test_odd_data_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def problem_and_remedy() -> tuple[str, str]:
     with pytest.raises(InputError) as caught:
-        Arrays(Path("mine.npz"), "data")
+        Arrays(Path("mine.npz"))
     assert caught.value.subject == Path("mine.npz")
     return str(caught.value.problem), str(caught.value.remedy)
 

@@ -119,5 +119,5 @@ def test_interrupted_conversion_keeps_what_is_done(
         return read(path, *args)
 
     monkeypatch.setattr(pictures, "read", remembered)
-    Folder(Path("mine"), "data").prepare()
+    Folder(Path("mine")).prepare()
     assert 0 < len(converted) < 2000

@@ -19,7 +19,7 @@ NAMES = [f"class {n}" for n in range(30)]
 
 
 def loaded(path: str = "mine", val_split: float = 0, **options: Any) -> dict[str, Any]:
-    found = Folder(Path(path), "data", **options)
+    found = Folder(Path(path), **options)
     found.prepare()
     return found.load(val_split)
 
@@ -28,7 +28,7 @@ def test_train_and_test(caplog: pytest.LogCaptureFixture) -> None:
     train, test = small_data.digits(60, 3), small_data.digits(30, 3, skip=60)
     small_data.write_folder(Path("mine/train"), train, NAMES)
     small_data.write_folder(Path("mine/test"), test, NAMES)
-    found = Folder(Path("mine"), "data")
+    found = Folder(Path("mine"))
     found.prepare()
     assert (found.name, found.class_names, found.preprocessing) == ("mine", NAMES[:3], "plain")
     splits = found.load(0)
@@ -90,7 +90,7 @@ def test_any_size_and_colour_becomes_what_predict_sees(preprocessing: str, side:
         path = Path(f"mine/{label}/{i}.jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         large.save(path)
-    found = Folder(Path("mine"), "data", preprocessing, image_size=side)
+    found = Folder(Path("mine"), preprocessing, image_size=side)
     found.prepare()
     seen = {
         pictures.read(path, preprocessing, side).image.tobytes()
@@ -143,7 +143,7 @@ def test_unreadable_pictures_are_listed_counted_and_left_out(
 def test_unreadable_pictures_by_name() -> None:
     small_data.write_folder(Path("mine"), small_data.digits(20, 2), NAMES)
     Path("mine/class 0/00000.png").write_bytes(b"x")
-    found = Folder(Path("mine"), "data")
+    found = Folder(Path("mine"))
     found.prepare()
     assert found.unreadable == {"class 0/00000.png": f"is not a whole {KINDS} picture"}
 
@@ -156,7 +156,7 @@ def test_odd_data_sets_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     small_data.write_folder(Path("mine/train"), (images[:39], labels[:39]), NAMES)
     small_data.write_folder(Path("mine/test"), (images[:10], labels[:10]), NAMES)
     small_data.write_folder(Path("mine/test"), (images[39:], labels[39:]), NAMES)
-    found = Folder(Path("mine"), "data")
+    found = Folder(Path("mine"))
     found.prepare()
     assert found.odd == [
         "folders without a picture are not classes: train/nothing",
@@ -200,10 +200,10 @@ def test_nothing_readable() -> None:
 
 def test_fingerprint_changes_with_the_files() -> None:
     small_data.write_folder(Path("mine"), small_data.digits(20, 2), NAMES)
-    before = Folder(Path("mine"), "data").fingerprint
-    assert Folder(Path("mine"), "data", "mnist", image_size=64).fingerprint == before
+    before = Folder(Path("mine")).fingerprint
+    assert Folder(Path("mine"), "mnist", image_size=64).fingerprint == before
     Path("mine/class 0/00000.png").unlink()
-    assert Folder(Path("mine"), "data").fingerprint != before
+    assert Folder(Path("mine")).fingerprint != before
 
 
 def test_train_alone() -> None:
@@ -245,13 +245,13 @@ def test_labels_in_a_file() -> None:
         Image.fromarray(image).save(f"mine/{i}.png")
     lines = [f"{i}.png,{'ab'[label]}\n" for i, label in enumerate(labels)]
     Path("mine/labels.csv").write_text("file,label\n" + "".join(lines))
-    found = Folder(Path("mine"), "data")
+    found = Folder(Path("mine"))
     assert found.class_names == ["a", "b"]
     splits = found.load(0)
     assert rows(splits["train"]) | rows(splits["test"]) == written((images, labels))
     lines[0] = "0.png,b\n"
     Path("mine/labels.csv").write_text("file,label\n" + "".join(lines))
-    assert Folder(Path("mine"), "data").fingerprint != found.fingerprint
+    assert Folder(Path("mine")).fingerprint != found.fingerprint
 
 
 @pytest.mark.parametrize("of_test", [["digit 0", "digit 1"], ["0", "digit 1"], ["x", "y"]])
@@ -259,7 +259,7 @@ def test_classes_of_two_names(of_test: list[str]) -> None:
     small_data.write_folder(Path("mine/train"), small_data.digits(20, 2), ["0", "1"])
     small_data.write_folder(Path("mine/test"), small_data.digits(20, 2, skip=20), of_test)
     with pytest.raises(InputError) as caught:
-        Folder(Path("mine"), "data")
+        Folder(Path("mine"))
     assert "names its classes in two ways" in str(caught.value.problem)
     assert repr(of_test[1]) in str(caught.value.problem) or of_test[0] in str(caught.value.problem)
 
@@ -267,7 +267,7 @@ def test_classes_of_two_names(of_test: list[str]) -> None:
 def test_a_class_without_training_pictures_is_only_odd() -> None:
     small_data.write_folder(Path("mine/train"), small_data.digits(20, 2), ["a", "b"])
     small_data.write_folder(Path("mine/test"), small_data.digits(21, 3, skip=20), ["a", "b", "c"])
-    found = Folder(Path("mine"), "data")
+    found = Folder(Path("mine"))
     found.prepare()
     assert "no training image of c" in found.odd
 
@@ -279,8 +279,8 @@ def test_what_the_project_writes_is_no_data(caplog: pytest.LogCaptureFixture) ->
     Path("runs/mine/version_0/figures").mkdir(parents=True)
     Path("runs/mine/version_0/config.yaml").touch()
     Image.new("L", (28, 28)).save("runs/mine/version_0/figures/curves.png")
-    assert list(Path("data/pictures").glob("*.npz"))
-    found = Folder(Path(), "data")
+    assert list(Path(".cache/mnist-lit/pictures").glob("*.npz"))
+    found = Folder(Path())
     found.prepare()
     assert found.class_names == NAMES[:2] and not caplog.messages
     assert all(np.array_equal(found.load(0)[part][0], before[part][0]) for part in before)

@@ -39,13 +39,13 @@ def write(
 
 def everything(path: Path = MINE, **options: Any) -> set[tuple[bytes, int]]:
     """Return all images with their labels."""
-    splits = Table(path, "data", options=Options(**options)).load(0)
+    splits = Table(path, options=Options(**options)).load(0)
     return set.union(*(small_data.rows(split) for split in splits.values()))
 
 
 def refused(path: Path = MINE) -> InputError:
     with pytest.raises(InputError) as caught:
-        Table(path, "data")
+        Table(path)
     assert caught.value.problem and caught.value.remedy
     return caught.value
 
@@ -92,17 +92,17 @@ def test_separators_and_ends_of_lines(separator: str, end: str, start: str) -> N
 def test_letters_as_labels() -> None:
     write([["αβγ"[label], *row] for label, *row in rows()])
     assert everything() == WRITTEN
-    assert Table(MINE, "data").class_names == list("αβγ")
+    assert Table(MINE).class_names == list("αβγ")
 
 
 def test_compressed() -> None:
     write([HEADER, *rows()])
     path = Path("mine.csv.gz")
     path.write_bytes(gzip.compress(MINE.read_bytes()))
-    found = Table(path, "data")
+    found = Table(path)
     assert found.name == "mine" and everything(path) == WRITTEN
     path.write_bytes(path.read_bytes()[:-300])
-    Path("data/pictures").rename("gone")
+    Path(".cache/mnist-lit/pictures").rename("gone")
     assert "cannot be read to its end" in str(refused(path).problem)
 
 
@@ -110,15 +110,15 @@ def test_compressed() -> None:
 def test_any_square(side: int) -> None:
     images = np.resize(TRAIN[0], (40, side, side))
     write(rows((images, TRAIN[1])))
-    found = Table(MINE, "data")
+    found = Table(MINE)
     assert found.image_size == side and everything() == small_data.written((images, TRAIN[1]))
-    scaled = Table(MINE, "data", image_size=16)
+    scaled = Table(MINE, image_size=16)
     assert scaled.load(0)["train"][0].shape[1:] == (1, 16, 16)
 
 
 def test_no_test_part() -> None:
     write(rows())
-    splits = Table(MINE, "data").load(0.25)
+    splits = Table(MINE).load(0.25)
     assert {part: len(labels) for part, (_, labels) in splits.items()} == {
         "train": 24, "val": 7, "test": 9,
     }  # fmt: skip
@@ -140,13 +140,13 @@ def test_a_table_beside_it_is_the_test_part(train: str, test: str) -> None:
     if train.endswith("gz"):
         Path(train).write_bytes(gzip.compress(Path(train).read_bytes()))
     write([HEADER, *rows(TEST)], Path(test))
-    before = Table(Path(train), "data", options=Options(transposed=False))
+    before = Table(Path(train), options=Options(transposed=False))
     splits = before.load(0.25)
     assert np.array_equal(splits["train"][0][:, 0], TRAIN[0][:30])  # the last ones validate
     assert np.array_equal(splits["val"][0][:, 0], TRAIN[0][30:])
     assert np.array_equal(splits["test"][0][:, 0], TEST[0])
     write([HEADER, *rows(TEST)][:-1], Path(test))
-    after = Table(Path(train), "data", options=Options(transposed=False))
+    after = Table(Path(train), options=Options(transposed=False))
     assert len(after.load(0)["test"][1]) == 19 and after.fingerprint != before.fingerprint
 
 
@@ -154,12 +154,12 @@ def test_a_table_without_labels_is_for_predict(caplog: pytest.LogCaptureFixture)
     write([HEADER, *rows()], Path("train.csv"))
     write([HEADER[1:], *(row[1:] for row in rows(TEST))], Path("test.csv"))
     caplog.set_level("INFO")
-    found = Table(Path("train.csv"), "data")
+    found = Table(Path("train.csv"))
     said = "test.csv has no labels, so it is for `python -m mnist_lit predict`"
     assert said in caplog.messages and found.load(0)["test"][1].shape == (9,)
     write([HEADER[1:]], Path("test.csv"))
     Path("test.csv").write_text(Path("test.csv").read_text() + "0," * 783 + "0\n")
-    assert Table(Path("train.csv"), "data").fingerprint == found.fingerprint  # it isn't part of it
+    assert Table(Path("train.csv")).fingerprint == found.fingerprint  # it isn't part of it
     error = refused(Path("test.csv"))
     assert "has no column of labels (it begins with pixel0,pixel1" in str(error.problem)
 
@@ -180,13 +180,13 @@ def test_emnists_own_tables_are_turned_upright(caplog: pytest.LogCaptureFixture)
 def test_emnists_own_tables_name_their_classes() -> None:
     letters = [[1 + i % 26, *row[1:]] for i, row in enumerate(rows())]
     write(letters, Path("emnist-letters-train.csv"))
-    found = Table(Path("emnist-letters-train.csv"), "data")
+    found = Table(Path("emnist-letters-train.csv"))
     assert found.class_names == [chr(ord("A") + i) for i in range(26)]
     assert found.labels.tolist()[:3] == [0, 1, 2]
     write(letters[:20], Path("emnist-letters-train.csv"))  # not all of them
-    assert Table(Path("emnist-letters-train.csv"), "data").class_names[:2] == ["1", "2"]
+    assert Table(Path("emnist-letters-train.csv")).class_names[:2] == ["1", "2"]
     write(letters)
-    assert Table(MINE, "data").class_names[:2] == ["1", "2"]
+    assert Table(MINE).class_names[:2] == ["1", "2"]
 
 
 def test_other_scales() -> None:
@@ -265,7 +265,7 @@ def test_labels_that_could_be_first_or_last() -> None:
 def test_a_letter_in_the_first_row_is_a_label() -> None:
     """And not the name of a column, which would lose the row."""
     write([["yzx"[label], *row] for label, *row in rows()])
-    assert len(everything()) == 40 and Table(MINE, "data").class_names == ["x", "y", "z"]
+    assert len(everything()) == 40 and Table(MINE).class_names == ["x", "y", "z"]
 
 
 @pytest.mark.parametrize(

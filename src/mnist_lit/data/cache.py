@@ -1,22 +1,29 @@
-"""What was converted, kept in a file, so that each picture or table is converted once."""
+"""What was converted, kept in the user's cache folder, so that it is converted once.
+
+Not in the folder of the published data, which several people may share.
+"""
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import platformdirs
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from mnist_lit.data.conversion import convert
 from mnist_lit.data.listing import File
-from mnist_lit.errors import Argument, RunError
+from mnist_lit.errors import printable
 from mnist_lit.files import atomic_write, sha256_of_text
 
 # To be raised by one whenever the same picture or table would become another image.
 CONVERSION = 3
+
+log = logging.getLogger("mnist_lit")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -35,13 +42,13 @@ class Cache:
     Args:
         path: The file or folder.
         name: The data set's.
-        data_dir: The arrays are kept in its folder `pictures`.
         settings: Whatever else the arrays depend on.
     """
 
-    def __init__(self, path: Path, name: str, data_dir: str, *settings: object) -> None:
+    def __init__(self, path: Path, name: str, *settings: object) -> None:
         key = sha256_of_text(" ".join(map(str, (path.resolve(), *settings, CONVERSION))))
-        self.file = Path(data_dir) / "pictures" / f"{name[:50]}-{key[:8]}.npz"
+        folder = platformdirs.user_cache_path("mnist-lit") / "pictures"
+        self.file = folder / f"{name[:50]}-{key[:8]}.npz"
 
     def arrays(self, files: Sequence[Path], make: Callable[[], Arrays]) -> Arrays:
         """Return what was kept; make and keep it where there is none or a file has changed.
@@ -49,9 +56,6 @@ class Cache:
         Args:
             files: What the arrays are made of.
             make: Returns the arrays.
-
-        Raises:
-            RunError: They cannot be kept.
         """
         states = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
@@ -78,28 +82,24 @@ class Cache:
             return {}, None
 
     def write(self, arrays: Mapping[str, NDArray[Any]], index: Any) -> None:
-        with atomic_write(self.file) as file:
-            contents: dict[str, Any] = dict(arrays)
-            contents["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
-            np.savez(file, **contents)
+        """Keep the arrays and `index` beside them; warn where that isn't possible."""
+        contents: dict[str, Any] = dict(arrays)
+        contents["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
+        try:
+            with atomic_write(self.file) as file:
+                np.savez(file, **contents)
+        except OSError as error:
+            problem = f"{self.file.parent} cannot be written ({error.strerror or error})"
+            log.warning(printable(f"{problem}, so the next run converts the data again"))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one of several runs that start together convert while the others wait for it.
-
-        Raises:
-            RunError: Nothing can be kept.
-        """
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.file.with_suffix(".lock")):
-                yield
-        except OSError as error:
-            raise RunError(
-                self.file.parent,
-                f"cannot be written ({error.strerror or error})",
-                ("make it writable, or name another folder by", Argument("data_dir")),
-            ) from error
+        """Let one of several runs that start together convert while the others wait for it."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # `write` warns of it
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self.file.with_suffix(".lock")))
+            yield
 
 
 class Pictures:
@@ -110,22 +110,17 @@ class Pictures:
         name: The data set's.
         preprocessing: How a picture becomes an image.
         side: Of the images.
-        data_dir: The images are kept in its folder `pictures`.
     """
 
-    def __init__(self, path: Path, name: str, preprocessing: str, side: int, data_dir: str) -> None:
+    def __init__(self, path: Path, name: str, preprocessing: str, side: int) -> None:
         self.path = path
         self.name = name
         self.preprocessing = preprocessing
         self.side = side
-        self._cache = Cache(path, name, data_dir, preprocessing, side)
+        self._cache = Cache(path, name, preprocessing, side)
 
     def images(self, files: Sequence[File]) -> Images:
-        """Return the files' images; convert and keep those that are new or have changed.
-
-        Raises:
-            RunError: They cannot be kept.
-        """
+        """Return the files' images; convert and keep those that are new or have changed."""
         found = self._read(files)
         if None not in found.faults:
             return found

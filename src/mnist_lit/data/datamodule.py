@@ -53,8 +53,8 @@ class MNISTDataModule(pl.LightningDataModule):
             `emnist-digits`; or a folder of pictures, `DIR/<class>/…` or `DIR/train/<class>/…` and
             `DIR/test/<class>/…`; or a `.npz` file of x_train, y_train, x_test and y_test; or a
             table, `.csv` or `.csv.gz`, with a label and the pixels of an image in each row.
-        data_dir: Folder for the published files, as `MNIST/raw/…` and the like, and for converted
-            pictures and tables. Default: $MNIST_LIT_DATA_DIR, else `data`.
+        data_dir: Folder for the published files, as `MNIST/raw/…` and the like. Default:
+            $MNIST_LIT_DATA_DIR, else `data`.
         source: For `mnist`: `auto` takes the files on disk, else downloads them, else takes the
             embedded sample and prints a warning; `full` never takes the sample; `sample` always
             does.

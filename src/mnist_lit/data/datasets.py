@@ -112,11 +112,11 @@ def find(
     if path.is_dir():
         _refuse(dataset, "a folder of pictures", value_range=value_range, transposed=transposed)
         side = PUBLISHED_SIDE if image_size is None else image_size
-        found: Own = Folder(path, data_dir, preprocessing, strict=strict, image_size=side)
+        found: Own = Folder(path, preprocessing, strict=strict, image_size=side)
     else:
         kind = arrays.Arrays if path.suffix.casefold() == ".npz" else table.Table
         options = Options(value_range, transposed)
-        found = kind(path, data_dir, preprocessing, image_size=image_size, options=options)
+        found = kind(path, preprocessing, image_size=image_size, options=options)
     if found.name in (*CATALOGUE, sample.NAME):
         # Otherwise its metrics would be taken for those of another data set.
         found.name += found.suffix

@@ -54,7 +54,6 @@ class File(Own):
 
     Args:
         path: The file.
-        data_dir: What takes time to convert is kept in its folder `pictures`.
         preprocessing: How a picture becomes such an image.
         image_size: Side of the images; those of another size are scaled by the preprocessing.
             Default: that of the images in the file, which are taken as they are.
@@ -69,14 +68,12 @@ class File(Own):
     def __init__(
         self,
         path: Path,
-        data_dir: str,
         preprocessing: str = "plain",
         *,
         image_size: int | None = None,
         options: Options = Options(),  # noqa: B008 a value that cannot change
     ) -> None:
         super().__init__(path, name_of(path), preprocessing)
-        self.data_dir = data_dir
         self.options = options
         self.files = self._files()
         found, names = self._parse()
@@ -127,9 +124,7 @@ class File(Own):
     def _convert(self) -> Images:
         side = self.image_size
         if any(images.shape[1:] != (side, side) for images in self._found.values()):
-            cache = Cache(
-                self.path, self.name, self.data_dir, self.preprocessing, side, *self.options
-            )
+            cache = Cache(self.path, self.name, self.preprocessing, side, *self.options)
             images = cache.arrays(self.files, lambda: {"images": self._scaled()})["images"]
         else:
             images = self._joined()

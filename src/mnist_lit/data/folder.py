@@ -23,7 +23,6 @@ class Folder(Own):
 
     Args:
         path: The folder.
-        data_dir: The converted pictures are kept in its folder `pictures`.
         preprocessing: How a picture becomes an image, as in `pictures.prepare`.
         strict: Whether a picture that cannot be read is an error; otherwise it is left out.
         image_size: Side of the images.
@@ -37,7 +36,6 @@ class Folder(Own):
     def __init__(
         self,
         path: Path,
-        data_dir: str,
         preprocessing: str = "plain",
         *,
         strict: bool = False,
@@ -51,7 +49,7 @@ class Folder(Own):
         self.fingerprint = sha256_of_text(states)
         self.labels = np.array([file.label for file in self.files])
         self.parts = np.array([file.part or "train" for file in self.files])
-        self._pictures = Pictures(path, self.name, preprocessing, image_size, data_dir)
+        self._pictures = Pictures(path, self.name, preprocessing, image_size)
         self._check_names()
 
     def _state(self, file: File) -> str:

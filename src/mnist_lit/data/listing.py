@@ -176,14 +176,14 @@ def _file(path: Path, part: str, label: int, file: Path) -> File:
     return File(part, label, str(file.relative_to(path)), size, changed)
 
 
-# What marks the folders that this project writes: of runs, and of converted pictures.
-OWN = ("*/version_*/config.yaml", "pictures/*-????????.npz")
+# What marks a folder of runs, which is never data.
+RUNS = "*/version_*/config.yaml"
 
 
 def _folders(folder: Path) -> list[Path]:
     """Return the folders in a folder that may hold data."""
     inside = [path for path in _visible(folder) if path.is_dir()]
-    return [path for path in inside if not any(next(path.glob(mark), None) for mark in OWN)]
+    return [path for path in inside if not any(path.glob(RUNS))]
 
 
 def _visible(folder: Path) -> list[Path]:

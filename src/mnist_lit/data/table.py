@@ -57,7 +57,7 @@ class Table(File):
         return [self.path, *tables_beside(self.path)]
 
     def _parse(self) -> tuple[Mapping[str, Part], Sequence[str] | None]:
-        cache = Cache(self.path, self.name, self.data_dir, "table", *self.options)
+        cache = Cache(self.path, self.name, "table", *self.options)
         arrays = cache.arrays(self.files, self._read_tables)
         parts = {}
         for part, file in zip(("train", "test"), self.files, strict=False):
