@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from mnist_lit.pictures.constants import (
     FRAME_SHARE,
@@ -14,10 +13,10 @@ from mnist_lit.pictures.constants import (
     MOST_PRINTED,
     WIDEST_PART,
 )
-from mnist_lit.pictures.lines import label, level_lines, lines
+from mnist_lit.pictures.lines import level_lines, lines
+from mnist_lit.pictures.parts import Mask, Parts, sides, widened
 
 Grey = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Index = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -30,9 +29,10 @@ def without_frames(above: Grey, mask: Mask) -> tuple[Grey, Mask]:
     own, rest = above.copy(), mask.copy()
     empty = np.zeros_like(mask)
     any_printed = False
-    parts, n = label(mask)
-    for number, place in enumerate(ndimage.find_objects(parts, n), 1):
-        part = parts[place] == number
+    parts = Parts.of(mask)
+    for number, (top, bottom, left, right) in enumerate(parts.extents, 1):
+        place = slice(top, bottom), slice(left, right)
+        part = parts.numbers[place] == number
         height, width = part.shape
         if max(part.shape) < LEAST_CHARACTER * min(mask.shape):
             continue
@@ -50,7 +50,7 @@ def without_frames(above: Grey, mask: Mask) -> tuple[Grey, Mask]:
                 continue
         if printed.any():
             any_printed = True
-            printed = ndimage.binary_dilation(printed, iterations=LINE_FRINGE)
+            printed = widened(printed, LINE_FRINGE)
             own[place][printed] = rest[place][printed] = 0
     if any_printed:
         rest &= ~empty
@@ -64,8 +64,7 @@ def _stands_beside(mask: Mask, place: tuple[slice, ...], line: Mask) -> bool:
     """
     rest = mask.copy()
     rest[place][line] = False
-    parts, n = label(rest)
-    tallest = max((rows.stop - rows.start for rows, _ in ndimage.find_objects(parts, n)), default=0)
+    tallest = np.max(sides(Parts.of(rest).extents)[0], initial=0)
     length = line.shape[1]
     return bool(LEAST_BESIDE_LINE * line.sum() / length < tallest < length / LONGEST_BAR)
 

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from mnist_lit.pictures.constants import (
     ALONG_SIDE,
@@ -37,9 +37,11 @@ from mnist_lit.pictures.constants import (
     WIDEST_OF_PARTS,
 )
 from mnist_lit.pictures.frames import without_frames
-from mnist_lit.pictures.lines import label, lines, sizes
+from mnist_lit.pictures.lines import lines
+from mnist_lit.pictures.parts import Mask, Parts, narrowed, spans, widened
 
 Grey = NDArray[np.float32]
+BINS = 256  # of Otsu's histogram
 SEVERAL_NOTE = "more than one character?"
 
 
@@ -63,11 +65,11 @@ def light_on_dark(grey: Grey, *, strokes: bool = True) -> tuple[Grey, bool]:
     return (255 - grey if light_ground else grey), False
 
 
-def _holds_patch(mask: NDArray[np.bool_]) -> bool:
+def _holds_patch(mask: Mask) -> bool:
     """Tell whether a square too large for a stroke is true along one of the sides."""
     size = round(SHADOW_PATCH * max(mask.shape))
     return size <= min(mask.shape) and any(
-        ndimage.binary_erosion(side[:size].all(axis=0), np.ones(size)).any()
+        np.max(np.diff(spans(np.all(side[:size], axis=0))), initial=0) >= size
         for side in (mask, mask[::-1], mask.T, mask.T[::-1])
     )
 
@@ -100,9 +102,9 @@ def _reaches(grey: Grey) -> list[int]:
 def _strokes(grey: Grey, reach: int) -> Grey:
     """Return how far light strokes stand out, those at most 2 reach + 1 pixels broad."""
     size = 2 * reach + 1
-    ground = ndimage.grey_opening(grey, size)
+    ground = cv2.morphologyEx(grey, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     for _ in range(2):  # the opening has hard edges
-        ground = ndimage.uniform_filter(ground, size, mode="nearest")
+        ground = cv2.blur(ground, (size, size), borderType=cv2.BORDER_REPLICATE)
     return np.asarray(grey - np.minimum(ground, grey), np.float32)
 
 
@@ -123,7 +125,7 @@ def border(grey: Grey) -> Grey:
     return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
-def box(ink: NDArray[np.bool_]) -> tuple[slice, slice]:
+def box(ink: Mask) -> tuple[slice, slice]:
     """Return the rows and columns of the bounding box of what is true."""
     rows, columns = np.nonzero(ink)
     return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
@@ -136,9 +138,8 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
         grey: Light ink on a dark ground, values 0 to 255, of shape H×W.
     """
     found = marks(grey)
-    mask, parts, n = found.mask, found.parts, found.n
-    kept = _kept(parts, n)
-    chosen = np.isin(parts, np.flatnonzero(kept) + 1)
+    mask, kept = found.mask, _kept(found.parts)
+    chosen = np.isin(found.parts.numbers, np.flatnonzero(kept) + 1)
     ink = ink_of(found, chosen)
     faintest = float(np.percentile(found.above[chosen], FULL_INK_PERCENTILE))
     note = ""
@@ -146,7 +147,7 @@ def find_ink(grey: Grey) -> tuple[Grey, str]:
         note = "no clear character" if faintest > CLEAR else "hardly any contrast"
     elif mask.mean() > MOST_INK:
         note = "almost all ink"
-    elif _is_several(parts, n) or (
+    elif _is_several(found.parts) or (
         kept.sum() > 1
         and chosen[box(chosen)].shape[1] > WIDEST_OF_PARTS * chosen[box(chosen)].shape[0]
     ):
@@ -160,15 +161,13 @@ class Marks(NamedTuple):
     Args:
         above: How far each pixel lies above the ground, float32 H×W; 0 where lines are printed.
         mask: Where something is drawn.
-        parts: The number of each pixel's connected part of the mask, from 1; 0 for the ground.
-        n: How many parts there are.
+        parts: The mask's connected parts.
         noise: The standard deviation of the ground.
     """
 
     above: Grey
-    mask: NDArray[np.bool_]
-    parts: NDArray[np.int32]
-    n: int
+    mask: Mask
+    parts: Parts
     noise: float
 
 
@@ -183,25 +182,25 @@ def marks(grey: Grey) -> Marks:
     mask, printed = above > cut, lines(above, above > min(faint, cut))
     if printed.any():
         # Lines are softer than the mask, as ink is.
-        above[ndimage.binary_dilation(printed, iterations=LINE_FRINGE)] = 0
+        above[widened(printed, LINE_FRINGE)] = 0
         mask = (above > _otsu(above)) & ~printed
     noise = _noise(above[~mask])
     above, mask = without_frames(above, mask)
-    return Marks(above, mask, *label(mask), noise)
+    return Marks(above, mask, Parts.of(mask), noise)
 
 
-def ink_of(found: Marks, chosen: NDArray[np.bool_]) -> Grey:
+def ink_of(found: Marks, chosen: Mask) -> Grey:
     """Return how much ink of the chosen marks each pixel holds, 0 to 1, float32 H×W."""
     low = NOISE_FLOOR * found.noise
     high = float(np.percentile(found.above[chosen], FULL_INK_PERCENTILE))
     ink = np.clip((found.above - low) / max(high - low, 1e-6), 0, 1)
     ink[ink < FAINTEST_INK] = 0
     # Ink is softer than the mask: its edge reaches a little further.
-    ink[~ndimage.binary_dilation(chosen, iterations=max(chosen.shape) // 100 + 1)] = 0
+    ink[~widened(chosen, max(chosen.shape) // 100 + 1)] = 0
     return _thickened(ink.astype(np.float32), chosen)
 
 
-def _thickened(ink: Grey, chosen: NDArray[np.bool_]) -> Grey:
+def _thickened(ink: Grey, chosen: Mask) -> Grey:
     """Return ink whose strokes are about as thick as those that a network was trained on.
 
     Strokes that are thin for their character's size would turn grey where it is made smaller.
@@ -212,18 +211,18 @@ def _thickened(ink: Grey, chosen: NDArray[np.bool_]) -> Grey:
     reach = round((THICKNESS - stroke) / 2 / scale)
     if stroke >= THINNEST or reach < 1:
         return ink
-    return np.asarray(ndimage.maximum_filter(ink, 2 * reach + 1, mode="constant"), np.float32)
+    return np.asarray(cv2.dilate(ink, np.ones(2 * (2 * reach + 1,), np.uint8)), np.float32)
 
 
-def _thickness(mask: NDArray[np.bool_]) -> float:
+def _thickness(mask: Mask) -> float:
     """Return how thick the strokes of a mask are, in pixels: its area by half its outline."""
-    edge = mask & ~ndimage.binary_erosion(mask)
+    edge = mask & ~narrowed(mask)
     return float(2 * mask.sum() / max(edge.sum(), 1))
 
 
-def _is_several(parts: NDArray[np.int32], n: int) -> bool:
+def _is_several(parts: Parts) -> bool:
     """Tell whether a mask has so many parts that they must be several characters."""
-    return int((sizes(parts, n) >= LEAST_PART * parts.size).sum()) >= SEVERAL
+    return int((parts.areas >= LEAST_PART * parts.numbers.size).sum()) >= SEVERAL
 
 
 def _noise(ground: NDArray[np.floating]) -> float:
@@ -231,13 +230,13 @@ def _noise(ground: NDArray[np.floating]) -> float:
     return NOISE_IN_DEVIATIONS * float(np.median(abs(ground - np.median(ground))))
 
 
-def _kept(parts: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
-    """Tell which of a mask's n connected parts belong to the character."""
-    areas = sizes(parts, n)
-    sides = (parts[0], parts[-1], parts[:, 0], parts[:, -1])
-    along = [np.bincount(side, minlength=n + 1)[1:] / len(side) for side in sides]
+def _kept(parts: Parts) -> Mask:
+    """Tell which of a mask's parts belong to the character."""
+    numbers, areas = parts.numbers, parts.areas
+    edges = (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
+    along = [np.bincount(edge, minlength=len(areas) + 1)[1:] / len(edge) for edge in edges]
     inner = np.max(along, axis=0) < ALONG_SIDE
-    kept: NDArray[np.bool_] = inner & (areas > DUST * np.where(inner, areas, 0).max())
+    kept: Mask = inner & (areas > DUST * np.where(inner, areas, 0).max())
     if not kept.any():
         kept[:] = True
     return kept
@@ -251,7 +250,7 @@ def is_noise(found: Marks) -> bool:
     # A slanting line of one pixel changes as often as noise does, but has few parts.
     return bool(
         changes > NOISE_CHANGES * 4 * share * (1 - share)
-        and found.n + label(~mask)[1] > NOISE_PARTS
+        and len(found.parts.areas) + len(Parts.of(~mask).areas) > NOISE_PARTS
     )
 
 
@@ -262,7 +261,8 @@ def _ground(grey: Grey) -> Grey:
     terms = (np.ones_like(x), x, y, x * x, x * y, y * y)
     step = max(max(grey.shape) // GROUND_POINTS, 1)  # a sample is enough for six coefficients
     sample = np.broadcast_arrays(*(term[::step, ::step] for term in terms))
-    points, values = np.stack(sample, axis=-1).reshape(-1, 6), grey[::step, ::step].ravel()
+    points = np.stack(sample).reshape(6, -1).astype(np.float64)
+    values = grey[::step, ::step].ravel()
     flat = float(np.median(grey[grey <= _otsu(grey)]))
     surface = np.full_like(values, flat)
     for _ in range(GROUND_ROUNDS):
@@ -272,17 +272,22 @@ def _ground(grey: Grey) -> Grey:
             return np.full_like(grey, flat)
         # Where little is seen of it, a curved surface would rise into the ink.
         n = 6 if ground.mean() >= CURVED_GROUND else 3
-        weights, *_ = np.linalg.lstsq(points[ground, :n], values[ground])
-        surface = points[:, :n] @ weights
-    products = (weight * term for weight, term in zip(weights, terms[: len(weights)], strict=True))
+        there = points[:n, ground]  # by the normal equations, whose matrix is small
+        weights, *_ = np.linalg.lstsq(there @ there.T, there @ values[ground])
+        surface = (weights @ points[:n]).astype(np.float32)
+    products = (np.float32(weight) * term for weight, term in zip(weights, terms, strict=False))
     return np.asarray(sum(products), np.float32)
 
 
 def _otsu(values: NDArray[np.floating]) -> float:
     """Return Otsu's threshold: the cut that leaves the least variance on its two sides."""
-    counts, edges = np.histogram(values, 256)
+    values = np.ascontiguousarray(values, np.float32)
+    least, most = values.min(), values.max()
+    edges = np.linspace(least, most, BINS + 1, dtype=np.float64)
+    ends = [least, np.nextafter(most, np.float32(np.inf))]  # the upper one lies outside
+    counts = cv2.calcHist([values], [0], None, [BINS], ends).ravel()
     centres = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(counts)
+    below = np.cumsum(counts, dtype=np.float64)
     above = below[-1] - below
     sums = np.cumsum(counts * centres)
     with np.errstate(invalid="ignore", divide="ignore"):

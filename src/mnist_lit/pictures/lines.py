@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from mnist_lit.pictures.constants import (
     LEAST_CHARACTER,
@@ -16,9 +15,9 @@ from mnist_lit.pictures.constants import (
     MOST_PRINTED,
     STEEPEST_LINE,
 )
+from mnist_lit.pictures.parts import Mask, Parts, sides, spans, widened
 
 Grey = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 class Lines(NamedTuple):
@@ -31,17 +30,6 @@ class Lines(NamedTuple):
 
     erased: Mask
     bands: Mask
-
-
-def label(mask: Mask) -> tuple[NDArray[np.int32], int]:
-    """Return the number of each pixel's connected part, 0 for none, and how many there are."""
-    parts, n = ndimage.label(mask, np.ones((3, 3)))
-    return parts, n
-
-
-def sizes(parts: NDArray[np.int32], n: int) -> NDArray[np.int64]:
-    """Return how many pixels each of n connected parts has."""
-    return np.bincount(parts.ravel(), minlength=n + 1)[1:]
 
 
 def lines(above: Grey, mask: Mask) -> Mask:
@@ -60,11 +48,7 @@ def lines(above: Grey, mask: Mask) -> Mask:
     found: Mask = mask & (across.erased | down.erased.T | (across.bands & down.bands.T))
     if not found.any():
         return found
-    rest = mask & ~found
-    parts, n = label(rest)
-    longest = max(
-        (max(s.stop - s.start for s in part) for part in ndimage.find_objects(parts, n)), default=0
-    )
+    longest = np.max(sides(Parts.of(mask & ~found).extents), initial=0)
     if longest < LEAST_CHARACTER * min(mask.shape):
         return np.zeros_like(mask)
     return found
@@ -92,12 +76,11 @@ def level_lines(above: Grey, mask: Mask) -> Lines:
     if counts is None:
         return nothing
     # Neighbouring levels are one line: its thickness.
-    marked, n = ndimage.label(counts >= least)
     erased, bands = nothing
     run_start, run_stop = _runs(mask)
     across = np.arange(width)
-    for place in ndimage.find_objects(marked, n):
-        first = place[0].start + int(np.argmax(counts[place[0]]))
+    for start, stop in spans(counts >= least):
+        first = start + int(np.argmax(counts[start:stop]))
         track = np.rint(first - below + steepness * (across - (width - 1) / 2)).astype(np.int64)
         _erase(above, mask, track, run_start, run_stop, erased, bands)
     return Lines(erased, bands)
@@ -142,10 +125,8 @@ def _erase(
     # A stroke that crosses the line goes on above it and below it, if not in the same column.
     rises, falls = np.zeros((2, mask.shape[1]), np.bool_)
     rises[columns], falls[columns] = top < upper - 1, bottom > lower + 1
-    beside = np.ones(2 * round(thickness) + 1)
-    crossed = (rises & ndimage.binary_dilation(falls, beside)) | (
-        falls & ndimage.binary_dilation(rises, beside)
-    )
+    near_rise, near_fall = (widened(row[None], round(thickness))[0] for row in (rises, falls))
+    crossed = (rises & near_fall) | (falls & near_rise)
     for (x, first, last), high, low in zip(runs, upper, lower, strict=True):
         own = above[:, x] <= darkest
         bands[high:low, x] = own[high:low]

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from mnist_lit.pictures import constants
 from mnist_lit.pictures.constants import (
@@ -141,7 +141,7 @@ def _follows_mnist(grey: Grey) -> bool:
     """Tell whether a square image's box is small enough and its mass in the middle."""
     side = len(grey)
     rows, columns = box(grey > 0)
-    centre = np.array(ndimage.center_of_mass(grey)) + 0.5
+    centre = _centre_of_mass(grey) + 0.5
     longer = max(rows.stop - rows.start, columns.stop - columns.start)
     in_middle = abs(centre - side / 2) < _tolerance(side, MNIST_OFF_CENTRE)
     return longer <= round(_for(side, MNIST_BOX)) and bool(np.all(in_middle))
@@ -164,11 +164,10 @@ def _fit_mnist(ink: Grey, side: int) -> NDArray[np.uint8]:
     Source: LeCun, Cortes and Burges, The MNIST database of handwritten digits.
     """
     small = _scaled(ink, round(_for(side, MNIST_BOX)))
-    centre = ndimage.center_of_mass(small)
     # Where the mass lies at one end of the box, the box still stays inside.
     top, left = (
         min(max(round((side - 1) / 2 - c), 0), side - n)
-        for c, n in zip(centre, small.shape, strict=True)
+        for c, n in zip(_centre_of_mass(small), small.shape, strict=True)
     )
     image = np.zeros((side, side), np.float32)
     image[top : top + small.shape[0], left : left + small.shape[1]] = small
@@ -191,10 +190,18 @@ def _fit_emnist(ink: Grey, side: int) -> NDArray[np.uint8]:
     # At 28×28 a character of 80 pixels, with the filter's reach 84, in a square of 98.
     character = round(_for(square, EMNIST_BOX)) - 2 * EMNIST_REACH
     padded = np.pad(_scaled(ink, character), EMNIST_REACH)
-    soft = ndimage.gaussian_filter(padded, EMNIST_SIGMA, truncate=EMNIST_REACH, mode="constant")
-    image = Image.fromarray(_middle(soft, square, 0))
+    size = 2 * (2 * EMNIST_REACH + 1,)
+    soft = cv2.GaussianBlur(padded, size, EMNIST_SIGMA, borderType=cv2.BORDER_CONSTANT)
+    image = Image.fromarray(_middle(np.asarray(soft, np.float32), square, 0))
     small = image.resize((side, side), Image.Resampling.BICUBIC)
     return _brightened(np.asarray(small, np.float32).clip(0))
+
+
+def _centre_of_mass(grey: Grey) -> NDArray[np.float64]:
+    """Return the row and the column, counted from the middle of the first pixel."""
+    rows, columns = (grey.sum(axis=axis, dtype=np.float64) for axis in (1, 0))
+    both = [rows @ np.arange(len(rows)), columns @ np.arange(len(columns))]
+    return np.asarray(both / rows.sum())
 
 
 def _scaled(ink: Grey, longer: int) -> Grey:

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from mnist_lit.pictures.constants import (
     DUST,
@@ -18,12 +17,9 @@ from mnist_lit.pictures.constants import (
     WIDEST_PART,
 )
 from mnist_lit.pictures.ink import SEVERAL_NOTE, Marks, ink_of, is_noise, marks
-from mnist_lit.pictures.lines import sizes
+from mnist_lit.pictures.parts import Extents, Mask, sides
 
 Grey = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-# Rows of (top, bottom, left, right), each end the first pixel outside.
-Extents = NDArray[np.int64]
 
 
 class Box(NamedTuple):
@@ -63,20 +59,8 @@ def find_characters(grey: Grey) -> list[Character]:
     return [
         _character(found, numbers[groups == group], boxes[group])
         for group in _reading_order(boxes)
-        if np.max(_sides(boxes[group : group + 1])) >= SPECK * height
+        if np.max(sides(boxes[group : group + 1])) >= SPECK * height
     ]
-
-
-def _extents(found: Marks) -> Extents:
-    """Return the bounding box of each part."""
-    places = ndimage.find_objects(found.parts, found.n)
-    ends = [(rows.start, rows.stop, across.start, across.stop) for rows, across in places]
-    return np.array(ends, np.int64).reshape(-1, 4)
-
-
-def _sides(extents: Extents) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return heights and widths."""
-    return extents[:, 1] - extents[:, 0], extents[:, 3] - extents[:, 2]
 
 
 def _around(extents: Extents) -> Extents:
@@ -87,9 +71,8 @@ def _around(extents: Extents) -> Extents:
 
 def _without_dust(found: Marks) -> tuple[NDArray[np.int64], Extents, float]:
     """Return the numbers of the parts that may be characters, their boxes and a typical height."""
-    extents = _extents(found)
-    heights, widths = _sides(extents)
-    areas = sizes(found.parts, found.n)
+    _, extents, areas = found.parts
+    heights, widths = sides(extents)
     rows, columns = found.mask.shape
     at_edge = (extents[:, [0, 2]] == 0).any(axis=1) | (extents[:, [1, 3]] == [rows, columns]).any(1)
     kept = widths <= WIDEST_PART * heights
@@ -118,7 +101,7 @@ def _overlaps(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.i
 
 def _belong_together(extents: Extents, height: float) -> Mask:
     """Tell of each two parts whether they are of one character."""
-    heights, widths = _sides(extents)
+    heights, widths = sides(extents)
     top, bottom, left, right = extents.T
     down, across = _overlaps(top, bottom), _overlaps(left, right)
     above_each_other = (
@@ -145,7 +128,7 @@ def _connected(related: Mask) -> tuple[int, NDArray[np.int32]]:
 
 def _reading_order(boxes: Extents) -> list[int]:
     """Return the places of the boxes line by line, also where lines aren't quite level."""
-    heights, _ = _sides(boxes)
+    heights, _ = sides(boxes)
     top, bottom, left, right = boxes.T
     centre = left + right
     distance = np.subtract.outer(centre, centre).astype(np.float64)
@@ -168,6 +151,6 @@ def _character(found: Marks, numbers: NDArray[np.int64], extent: Extents) -> Cha
         slice(max(left - margin, 0), right + margin),
     )
     near = found._replace(above=found.above[place])
-    ink = ink_of(near, np.isin(found.parts[place], numbers))
+    ink = ink_of(near, np.isin(found.parts.numbers[place], numbers))
     note = SEVERAL_NOTE if box.width > WIDEST_CHARACTER * box.height else ""
     return Character(box, ink, note)
