@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 import small_data
@@ -165,9 +166,29 @@ def test_commands_of_extending(command: Command) -> None:
     assert answer.code == 0 and "3 runs differ in the seed alone: test accuracy" in answer.out
     for line in others:
         assert command(*shlex.split(line)[3:], *SHORT, "--trainer.max_epochs", 1).code == 0, line
-    (code,) = re.findall(r"```python\n(.*?)```", EXTENDING, re.S)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert re.search(r"accuracy 0\.9\d+\nF1 0\.9\d+\n", done.stdout)
+
+
+@pytest.mark.slow
+def test_scripts_of_extending_need_no_more_than_they_say(command: Command) -> None:
+    shutil.copytree(REPOSITORY / "src" / "mnist_lit", "src/mnist_lit")
+    (without,) = re.findall(r"Without (.*?) 8,000 lines", EXTENDING, re.S)
+    for name in re.findall(r"`(.*?)`", without):
+        path = Path("src/mnist_lit", name)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    small_data.write_folder(Path("letters"), small_data.digits(80, 4), ["a", "b", "c", "ж"])
+    first, second = re.findall(r"```python\n(.*?)```", EXTENDING, re.S)
+    for code, expected in ((first, r"accuracy 0\.9\d+\nF1 0\.9\d+\n"), (second, "epoch 10/10 ")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env=os.environ | {"PYTHONPATH": "src"},
+        )  # fmt: skip
+        assert re.search(expected, done.stdout)
+    config = yaml.safe_load(Path("runs/letters/version_0/config.yaml").read_text("utf-8"))
+    assert config["data"]["dataset"] == "letters" and config["data"]["preprocessing"] == "mnist"
+    answer = command("test")
+    assert answer.code == 0 and re.search(r"accuracy +(0\.[5-9]|1\.0)", answer.out)
+    answer = command("fit", "--ckpt_path", "last", "--trainer.max_epochs", 11)
+    assert (answer.code, answer.err) == (0, "") and "epoch 11/11 " in answer.out
 
 
 @pytest.mark.slow

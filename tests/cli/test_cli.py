@@ -195,6 +195,7 @@ def test_signal_while_a_checkpoint_is_written(
     answer = command("fit", *SHORT)
     assert answer.code == 143
     assert answer.err == (
-        "stopped by SIGTERM before an epoch was finished: there is nothing to resume\n"
+        "stopped by SIGTERM in the first epoch; to start it again: "
+        "python -m mnist_lit fit --ckpt_path last\n"
     )
     assert not list(Path("runs").rglob("*.ckpt*"))

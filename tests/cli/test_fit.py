@@ -85,11 +85,12 @@ def test_a_healthy_run(command: Command) -> None:
 
     found = summary()
     assert " ".join(found) == (
-        "dataset n_train n_val n_test epochs best_epoch last best seconds device machine command "
-        "seed versions"
+        "dataset n_train n_val n_trained n_test epochs best_epoch last best seconds device machine "
+        "command seed versions"
     )
     assert found["dataset"] == "mnist-sample-5k"
     assert (found["n_train"], found["n_val"], found["n_test"]) == (3000, 1000, 1000)
+    assert found["n_trained"] == 320 and "320 of 3,000 training images" in answer.out
     assert (found["epochs"], found["best_epoch"]) == (7, best_epoch)
     assert found["best"]["val_loss"] == min(val_losses)
     assert found["last"]["val_accuracy"] == float(rows[-1]["val_accuracy"])

@@ -103,6 +103,7 @@ def test_compare(command: Command, written: Run) -> None:
     assert (answer.code, answer.err) == (0, "")
     assert "3 runs differ in the seed alone: test accuracy 0.6000 ± 0.1000" in answer.out
     assert answer.out.endswith("runs/compare.html\n")
+    assert command("report", "--compare", "runs/mnist", "runs/b").out == answer.out
     table = [line.split() for line in answer.out.splitlines()[:5]]
     assert table[0] == ["run", "data", "parameters", "epochs", "seconds", "test_accuracy"]
     assert [(row[0], row[-3], row[-1]) for row in table[1:3]] == [

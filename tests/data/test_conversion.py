@@ -47,6 +47,15 @@ def test_arrays() -> None:
             assert np.array_equal(image, pictures.prepare(grey, preprocessing, 48).image)  # type: ignore[arg-type]
 
 
+def test_many_are_converted_after_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV's threads, had the first picture started them, would not be there after a fork."""
+    monkeypatch.setattr(conversion, "FEW", 2)
+    image = np.pad(small_data.digits(1, 1)[0], ((0, 0), (200, 200), (200, 200)))
+    (first,) = convert(image, "mnist", 28, "mine")
+    for found in convert(np.repeat(image, 70, axis=0), "mnist", 28, "mine"):
+        assert np.array_equal(found, first)  # type: ignore[arg-type]
+
+
 def test_many_are_converted_in_other_processes(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -173,8 +173,19 @@ def test_mnist_and_its_sample(trained_on: str, source: str) -> None:
     assert options_of(Trained(trained_on), source="auto")["source"] == "auto"
 
 
-def test_published_without_a_config() -> None:
+def test_checkpoint_without_a_config(folder: Path) -> None:
+    """As a Trainer in the user's own program writes it."""
     assert options_of(Trained("kmnist", "plain"))["dataset"] == "kmnist"
+    options = options_of(Trained("mine", "mnist", 32))
+    found = datasets.find(**options)
+    assert (found.name, found.preprocessing, found.image_size) == ("mine", "mnist", 32)
+    with pytest.raises(InputError, match="letters is not there"):
+        options_of(Trained("letters"))
+
+
+def test_a_checkpoints_preprocessing_counts(folder: Path) -> None:
+    trained = Trained(preprocessing="mnist", config={"data": {"dataset": "mine"}})
+    assert options_of(trained)["preprocessing"] == "mnist"
 
 
 def test_recorded_folder_of_data(monkeypatch: pytest.MonkeyPatch) -> None:

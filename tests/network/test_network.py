@@ -353,6 +353,13 @@ def test_other_image_sizes(image_size: int) -> None:
     assert network(torch.zeros(2, 1, image_size, image_size)).shape == (2, 3)
 
 
+def test_some_of_the_layers_are_a_chain(network: Network) -> None:
+    first = network[:3]
+    assert type(first) is nn.Sequential
+    assert list(first.named_children()) == list(network.named_children())[:3]
+    assert network[-1] is network.get_submodule("log_softmax")
+
+
 def test_copies_and_pickles(network: Network, images: Tensor) -> None:
     file = io.BytesIO()
     torch.save(network, file)

@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from mnist_lit import environment
+from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import Argument, InputError, RunError
 from mnist_lit.evaluation import evaluate
 from mnist_lit.network.architecture import Architecture
-from mnist_lit.training.module import MNISTModule
+from mnist_lit.training.module import MNISTModule, load_checkpoint
+from mnist_lit.training.resume import plan_resume
 
 Loader = DataLoader[tuple[Tensor, ...]]
 
@@ -298,6 +301,59 @@ def test_training_is_named_before_validation_meets_its_weights(
     runner = trainer(InTraining(), max_epochs=5)
     with pytest.raises(RunError, match="the train loss is nan in epoch 3 at step 2: lower"):
         runner.fit(module, loader, loader)
+
+
+def test_a_callback_knows_the_epochs_own_loss(module: MNISTModule, loader: Loader) -> None:
+    class Watch(pl.Callback):
+        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            seen.append(float(trainer.callback_metrics["train_loss"]))
+            assert seen[-1] == pytest.approx(module.totals["train"].loss)
+
+    seen: list[float] = []
+    module.hparams["lr"] = 0.1  # each epoch has another
+    trainer(Watch(), max_epochs=3).fit(module, loader, [])
+    assert len(set(seen)) == 3
+
+
+def test_images_scaled_already_are_refused(module: MNISTModule, images: Tensor) -> None:
+    batch = images / 255, torch.tensor([3, 1, 4, 1, 5])
+    module.on_train_epoch_start()
+    with pytest.raises(InputError, match="the images are of 0 to 1: give bytes, of 0 to 255"):
+        module.training_step(batch, 0)
+
+
+def test_a_module_for_other_data_is_refused() -> None:
+    data = MNISTDataModule(source="sample")
+    with pytest.raises(InputError, match=r"class_names, \['0', '1'\], .*\*\*data.linked"):
+        trainer().test(MNISTModule(num_classes=2), data, verbose=False)
+    with pytest.raises(InputError, match=r"image_size, 32, differs from the data's, 28"):
+        trainer(max_epochs=1).fit(MNISTModule(image_size=32), data)
+
+
+def test_predictions_are_the_answers_to_the_test_images(module: MNISTModule) -> None:
+    data = MNISTDataModule(source="sample")
+    runner = trainer()
+    runner.test(module, data, verbose=False)
+    predicted = runner.predict(module, data)
+    assert predicted and module.answers
+    found = torch.cat([part for part in predicted if isinstance(part, Tensor)])
+    assert torch.equal(found, torch.from_numpy(module.answers.log_probabilities))
+
+
+class Subclass(MNISTModule):
+    def __init__(self, momentum: float = 0.9, **options: Any) -> None:
+        super().__init__(**options)
+        self.save_hyperparameters({"momentum": momentum})
+
+
+def test_a_subclass_may_have_hyperparameters_of_its_own(loader: Loader) -> None:
+    runner = trainer(max_epochs=1)
+    runner.fit(Subclass(), loader, [])
+    runner.save_checkpoint("own.ckpt")
+    read = load_checkpoint("own.ckpt")
+    assert type(read) is MNISTModule and "momentum" not in read.hparams
+    with pytest.raises(InputError, match="trained by another module or another optimiser"):
+        plan_resume({}, checkpoints.read("own.ckpt"), run=None)
 
 
 def test_dropout_is_a_function_of_seed_epoch_and_process(

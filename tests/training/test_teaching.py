@@ -68,7 +68,7 @@ def test_nothing_is_left_to_learn_where_the_answers_agree() -> None:
 def test_step_is_taught_and_records_the_labels_loss() -> None:
     torch.manual_seed(0)
     module = MNISTModule(teacher="pretrained", dropout=0)
-    module.setup("fit")
+    module.find_teachers()
     images, labels = torch.randint(256, (6, 1, 28, 28)), torch.tensor([3, 1, 4, 1, 5, 9])
     own = log_probabilities(module.network, images)
     plain = torch.nn.functional.nll_loss(own, labels)
@@ -93,4 +93,4 @@ def test_teacher_of_another_kind(save: Callable[[MNISTModule], str]) -> None:
     with pytest.raises(InputError, match=r"10 classes .* of 28×28 pixels, and .* of 32×32 pixels"):
         Teachers(["pretrained"], DIGITS, 32)
     with pytest.raises(InputError, match=r"nope\.ckpt is not there"):
-        MNISTModule(teacher="nope.ckpt").setup("fit")
+        MNISTModule(teacher="nope.ckpt").find_teachers()

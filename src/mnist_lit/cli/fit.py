@@ -114,12 +114,16 @@ def _train(cli: CLI) -> None:
 
 
 def _how_to_resume(cli: CLI) -> str:
-    if not (cli.recorder and cli.recorder.rows and cli.recorder.run.last.is_file()):
-        return " before an epoch was finished: there is nothing to resume"
-    run = cli.recorder.run
+    run = getattr(cli.recorder, "run", None)
+    if run is None:
+        return " before the training began"
     newest = finding.newest(cli.root).folder == run.folder and cli.root == Path("runs")
-    which = "last" if newest else shlex.quote(str(run.last))
-    return f"; finished epochs are kept: python -m mnist_lit fit --ckpt_path {which}"
+    if cli.recorder and cli.recorder.rows and run.last.is_file():
+        which = "last" if newest else shlex.quote(str(run.last))
+        return f"; finished epochs are kept: python -m mnist_lit fit --ckpt_path {which}"
+    if newest:
+        return " in the first epoch; to start it again: python -m mnist_lit fit --ckpt_path last"
+    return " before an epoch was finished: there is nothing to resume"
 
 
 def layer_table(network: Network) -> str:
@@ -152,10 +156,11 @@ def _conclude(cli: CLI, recorder: Recorder, tested: Mapping[str, finish.Tested])
         page = ""
         log.warning(f"no report was drawn ({error}): {_how_to_draw(run, error)}")
     recorder.close({name: content["last"][name] for name in ("test_loss", "test_accuracy")})
+    seen = f"{n:,} of " if (n := content["n_trained"]) < content["n_train"] else ""
     where = "" if cli.root == Path("runs") else f" --runs {shlex.quote(str(cli.root))}"
     print(
-        f"\nrun   {run}: {content['n_train']:,} training images, {content['seconds']:.0f} s of "
-        f"training{page}\nnext  python -m mnist_lit test{where}"
+        f"\nrun   {run}: {seen}{content['n_train']:,} training images, {content['seconds']:.0f} s "
+        f"of training{page}\nnext  python -m mnist_lit test{where}"
         f"\n      tensorboard --logdir {cli.root}"
     )
 

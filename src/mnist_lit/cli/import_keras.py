@@ -48,7 +48,7 @@ def command(args: list[str]) -> int:
     print(printable(f"{given.file} -> {output}"))
     _print_layers(imported.model)
     _print_accuracy(output, data, imported.model.input_range)
-    unknown = imported.dataset == "unknown"
+    unknown = imported.dataset == datasets.UNKNOWN
     if unknown:
         print("what data it is of isn't known: --data.dataset DATA names them")
     elif "dataset" not in data:

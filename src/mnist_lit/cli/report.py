@@ -8,6 +8,7 @@ from mnist_lit.cli import options
 from mnist_lit.cli.parser import Parser
 from mnist_lit.data import datasets
 from mnist_lit.data.datamodule import MNISTDataModule
+from mnist_lit.data.values import natural
 from mnist_lit.errors import Argument, InputError, printable
 from mnist_lit.report import comparison, report
 from mnist_lit.runs import finding
@@ -22,7 +23,11 @@ def command(args: list[str]) -> int:
     options.add_runs(parser)
     options.add_style(parser)
     parser.add_argument(
-        "--compare", nargs="+", type=str, metavar="RUN", help="folders of runs to show side by side"
+        "--compare",
+        nargs="+",
+        type=str,
+        metavar="RUN",
+        help="folders of runs to show side by side; runs/NAME stands for all of that name",
     )
     parser.add_argument(
         "--output", type=str, metavar="FILE", help="the page of --compare (default: compare.html)"
@@ -49,13 +54,13 @@ def _data(run: Run, explicit: dict[str, Any]) -> MNISTDataModule | None:
 
 
 def _compare(given: Any) -> int:
-    folders = {Path(folder).resolve() for folder in given.compare}
-    if given.run or len(given.compare) < 2:
+    runs = [run for folder in given.compare for run in _runs(Path(folder))]
+    if given.run or len(runs) < 2:
         raise InputError("--compare", "takes the folders of two runs or more, and no other", "")
-    if len(folders) < len(given.compare):
+    if len({run.folder.resolve() for run in runs}) < len(runs):
         raise InputError("--compare", "names a run twice, which would count as another seed", "")
     output = options.output_file(given.output or str(Path(given.runs) / "compare.html"), (".html",))
-    entries, groups = comparison.compare([_run(folder) for folder in given.compare], output)
+    entries, groups = comparison.compare(runs, output)
     _print_table(entries)
     for group in groups:
         print(
@@ -78,6 +83,13 @@ def _print_table(entries: list[comparison.Entry]) -> None:
             f"{run:<{first}}  {name:<{second}}  {parameters:>10}  {len(entry.rows):>6}  "
             f"{entry.seconds:>7.0f}  {accuracy:>13}"
         )
+
+
+def _runs(folder: Path) -> list[Run]:
+    """Return the run in a folder, or the runs of a name by their numbers."""
+    versions = [path.parent for path in folder.glob("version_*/config.yaml")]
+    versions.sort(key=lambda path: natural(path.name))
+    return [_run(str(path)) for path in versions or [folder]]
 
 
 def _run(folder: str) -> Run:

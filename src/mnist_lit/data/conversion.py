@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -87,7 +86,6 @@ def _cores() -> int:
 def _begin(worker: int) -> None:
     # There is a process for each core already; more threads made it four times slower.
     threadpool_limits(1)
-    cv2.setNumThreads(1)
     # Ctrl-C goes to every process of the terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

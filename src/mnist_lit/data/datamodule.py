@@ -105,6 +105,8 @@ class MNISTDataModule(pl.LightningDataModule):
         thickness: float = 0.0,
         flip: bool = False,
     ) -> None:
+        # As given, for the records of a run.
+        self.arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__()
         if batch_size < 1:
             raise InputError(Argument("batch_size", batch_size), "is below 1", "give at least 1")
@@ -158,6 +160,17 @@ class MNISTDataModule(pl.LightningDataModule):
         """Side of the images in pixels."""
         return self.dataset.image_size
 
+    @property
+    def linked(self) -> dict[str, Any]:
+        """The arguments of `MNISTModule` that follow from the data set."""
+        return {
+            "dataset": self.name,
+            "class_names": self.class_names,
+            "num_classes": len(self.class_names),
+            "preprocessing": self.preprocessing,
+            "image_size": self.image_size,
+        }
+
     def prepare_data(self) -> None:
         self.dataset.prepare()
         self.name = self.dataset.name
@@ -192,6 +205,9 @@ class MNISTDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         return self._evaluation_loader("test")
 
+    def predict_dataloader(self) -> DataLoader[Any]:
+        return self.test_dataloader()
+
     def on_after_batch_transfer(
         self, batch: tuple[Tensor, Tensor], dataloader_idx: int
     ) -> tuple[Tensor, Tensor]:
@@ -210,7 +226,7 @@ class MNISTDataModule(pl.LightningDataModule):
     def _loader(self, split: str, batch_size: int, sampler: Iterable[int]) -> DataLoader[Any]:
         return DataLoader(
             self.splits[split],
-            batch_size,
+            batch_size=batch_size,
             sampler=sampler,
             collate_fn=_unchanged,
             # A loader draws a number at each start, which would change those that dropout draws.

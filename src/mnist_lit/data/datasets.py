@@ -71,6 +71,9 @@ def _meant(dataset: str) -> str:
 PUBLISHED_AS = {_letters(name): name for name in CATALOGUE} | {"fashionmnist": "fashion"}
 
 
+UNKNOWN = "unknown"  # of a network that was imported, and whose file doesn't say
+
+
 def default_data_dir() -> str:
     """Return the folder for data where none is named: $MNIST_LIT_DATA_DIR, else `data`."""
     return os.environ.get("MNIST_LIT_DATA_DIR") or "data"
@@ -217,7 +220,7 @@ def options_of(
         InputError: The data set isn't there any more.
     """
     recorded = dict(checkpoint.config.get("data", {}))
-    if not recorded and checkpoint.dataset in CATALOGUE:  # `fit` did not write it
+    if not recorded and checkpoint.dataset not in (sample.NAME, UNKNOWN):  # `fit` didn't write it
         recorded = {"dataset": checkpoint.dataset}
     options = _here(recorded, explicit or {}, checkpoint.preprocessing)
     if options["dataset"] not in CATALOGUE:
@@ -262,7 +265,10 @@ def _here(
     if wanted != before:
         for name in ("source", "strict", "value_range", "transposed"):
             options.pop(name, None)
-        options["preprocessing"] = None if published else preprocessing
+    if not published:
+        options["preprocessing"] = preprocessing
+    elif wanted != before:
+        options["preprocessing"] = None
     if published:
         options["image_size"] = None
         if not Published(wanted, options.get("data_dir") or "").is_complete():

@@ -65,7 +65,9 @@ def import_keras(
     """
     model = keras.read(path, network=network, input_range=input_range)
     classes, size = model.num_classes, model.image_size
-    values: dict[str, Any] = {"dataset": "mnist" if (classes, size) == (10, 28) else "unknown"}
+    values: dict[str, Any] = {
+        "dataset": "mnist" if (classes, size) == (10, 28) else datasets.UNKNOWN
+    }
     data = {} if data is None else dict(data)
     if dataset is not None:
         values = _described(path, dataset, model, data)

@@ -82,6 +82,10 @@ class Network(nn.Sequential):
             _start_as_keras(self)
         self.to(memory_format=torch.channels_last)
 
+    def __getitem__(self, index: Any) -> Any:
+        """Return a layer, or some of them as a chain."""
+        return nn.Sequential(OrderedDict(self.named_children()))[index]
+
     def forward(self, images: Tensor) -> Tensor:
         """Run the layers, each max pool before the activations that it follows.
 

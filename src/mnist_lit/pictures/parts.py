@@ -10,6 +10,9 @@ Mask = NDArray[np.bool_]
 # Rows of (top, bottom, left, right), each end the first pixel outside.
 Extents = NDArray[np.int64]
 
+# Pictures are converted by a process on each core. To say so in such a process, once it is forked
+# from one where OpenCV has threads, would hang it.
+cv2.setNumThreads(1)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 

@@ -75,6 +75,7 @@ def summarise(
         "dataset": data.name,
         **sizes,
         # As counted: the trainer may have been told to stop early.
+        "n_trained": recorder.n_trained or sizes["n_train"],
         "n_test": len(last.answers.labels),
         "epochs": len(recorder.rows),
         "best_epoch": best.metrics["epoch"] if best else None,

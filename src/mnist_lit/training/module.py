@@ -1,8 +1,9 @@
 """The network under training: loss, metrics, optimiser."""
 
+import inspect
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
+from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.errors import Argument, InputError, RunError
 from mnist_lit.evaluation import Answers
 from mnist_lit.network.architecture import Architecture
@@ -36,6 +38,9 @@ class Totals(NamedTuple):
 
 class MNISTModule(pl.LightningModule):
     """Trains a network as the notebook does: negative log-likelihood, Adam with Keras's values.
+
+    A batch is images N×1×S×S of 0 to 255, of any dtype, and int64 labels N. The first five
+    arguments follow from the data set: `MNISTModule(**data.linked)`.
 
     Args:
         num_classes: Number of classes.
@@ -127,13 +132,20 @@ class MNISTModule(pl.LightningModule):
         log_probabilities: Tensor = self.network(images)
         return log_probabilities
 
-    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> tuple[Tensor, Tensor]:
-        """Return the log-probabilities and their loss."""
-        images, labels = batch
+    def _answer(self, images: Tensor) -> Tensor:
+        """Return log-probabilities N×num_classes of images N×1×S×S of 0 to 255."""
         # The crop drops what can reach no output. Scaled here, on the device and in the module's
         # own type, so that bytes travel and every precision works.
         cropped = images[..., : self.network.side, : self.network.side]
-        log_probabilities = self(to_input(cropped, self.dtype))  # type: ignore[arg-type]
+        log_probabilities: Tensor = self(to_input(cropped, self.dtype))  # type: ignore[arg-type]
+        return log_probabilities
+
+    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> tuple[Tensor, Tensor]:
+        """Return the log-probabilities and their loss."""
+        images, labels = batch
+        if not self._batches[stage] and images.is_floating_point():
+            _check_scale(images)
+        log_probabilities = self._answer(images)
         loss = functional.nll_loss(log_probabilities, labels)
         right = log_probabilities.detach().argmax(1) == labels
         self._batches[stage].append((loss.detach(), right.sum(), len(labels)))
@@ -156,6 +168,9 @@ class MNISTModule(pl.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._step(batch, "test")
 
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return self._answer(batch[0])
+
     def find_teachers(self) -> Teachers | None:
         """Read the teachers' checkpoints, if there are any and they aren't read yet.
 
@@ -171,6 +186,9 @@ class MNISTModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         self._keeps_answers = stage != "fit"
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, MNISTDataModule):
+            _check_linked(self.hparams, data)
         if stage == "fit":
             self.find_teachers()
 
@@ -187,7 +205,8 @@ class MNISTModule(pl.LightningModule):
             self._teachers.to(self.device, self.dtype)
         # Known only now: the embedded sample may stand in for the data set asked for.
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.hparams["dataset"] = getattr(data, "name", self.hparams["dataset"])
+        for value, name in (("dataset", "name"), ("preprocessing", "preprocessing")):
+            self.hparams[value] = getattr(data, name, self.hparams[value])
 
     def on_train_epoch_start(self) -> None:
         self._batches["train"] = []
@@ -205,9 +224,17 @@ class MNISTModule(pl.LightningModule):
     def on_test_epoch_start(self) -> None:
         self._batches["test"], self._answered = [], []
 
+    def on_train_batch_end(self, *args: Any) -> None:
+        if self.trainer.is_last_batch:  # here, so that callbacks at the epoch's end know its loss
+            self._end_training_epoch()
+
     def on_train_epoch_end(self) -> None:
+        if self._batches["train"]:  # it was cut short
+            self._end_training_epoch()
+
+    def _end_training_epoch(self) -> None:
         # Lightning counts epochs from 0; file names, tables and charts count them from 1.
-        self.log("epoch", float(self.current_epoch + 1), sync_dist=True)
+        self._log({"epoch": float(self.current_epoch + 1)}, shown=False)
         self._end_epoch("train")
 
     def on_validation_epoch_end(self) -> None:
@@ -226,12 +253,20 @@ class MNISTModule(pl.LightningModule):
         sums = self._sum(torch.stack([(loss * n).sum(), correct, n.sum()]))
         totals = Totals(loss=float(sums[0] / sums[2]), correct=int(sums[1]), n=int(sums[2]))
         self.totals[stage] = totals
-        self.log_dict(
-            {f"{stage}_loss": totals.loss, f"{stage}_accuracy": totals.accuracy}, sync_dist=True
-        )
+        self._batches[stage] = []
+        values = {f"{stage}_loss": totals.loss, f"{stage}_accuracy": totals.accuracy}
+        self._log(values, shown=True)
         if self._answered:
             self.answers = self._gathered()
             self._answered = []
+
+    def _log(self, values: dict[str, float], *, shown: bool) -> None:
+        """Log values of an epoch, as they are."""
+        logger = None if shown else False  # as the trainer has one, or none
+        self.log_dict(
+            values, prog_bar=shown, logger=logger, on_step=False, on_epoch=True, sync_dist=True,
+            batch_size=1,
+        )  # fmt: skip
 
     def _sum(self, values: Tensor) -> Tensor:
         """Add up float64 values on the CPU over all processes."""
@@ -293,6 +328,9 @@ class MNISTModule(pl.LightningModule):
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
 
+ARGUMENTS = frozenset(inspect.signature(MNISTModule).parameters)
+
+
 def _check(
     num_classes: int,
     names: Sequence[str],
@@ -324,6 +362,23 @@ def _check(
         raise out_of_range("betas", list(betas), "numbers of at least 0 and below 1")
 
 
+def _check_scale(images: Tensor) -> None:
+    """Raise InputError where images are in [0, 1] already, as torchvision's ToTensor makes them."""
+    if 0 < images.max() <= 1:
+        raise InputError("the images", "are of 0 to 1", "give bytes, of 0 to 255")
+
+
+def _check_linked(values: Mapping[str, Any], data: MNISTDataModule) -> None:
+    """Raise InputError where a module was made for other data than it is given."""
+    for name in ("class_names", "image_size"):
+        if values[name] != (wanted := data.linked[name]):
+            raise InputError(
+                f"the module's {name}, {values[name]},",
+                f"differs from the data's, {wanted}",
+                "make the module by MNISTModule(**data.linked)",
+            )
+
+
 def load_checkpoint(path: str | Path) -> MNISTModule:
     """Return the module that `path` describes, with its weights, ready to evaluate on the CPU.
 
@@ -332,7 +387,9 @@ def load_checkpoint(path: str | Path) -> MNISTModule:
     """
     checkpoint = checkpoints.read(path)
     try:
-        module = MNISTModule(**checkpoint.hyper_parameters | {"large": checkpoint.is_large})
+        # A subclass may have more of them.
+        values = {k: v for k, v in checkpoint.hyper_parameters.items() if k in ARGUMENTS}
+        module = MNISTModule(**values | {"large": checkpoint.is_large})
         module.network.load_state_dict(checkpoint.weights)
     except Exception as error:  # malformed values can make this raise anything
         raise checkpoints.does_not_fit(path, error) from error

@@ -18,7 +18,8 @@ from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.network.network import Network, shape_text
 from mnist_lit.runs import finding, metrics
 from mnist_lit.runs import run as runs
-from mnist_lit.training.module import MNISTModule
+from mnist_lit.training.module import ARGUMENTS, MNISTModule
+from mnist_lit.training.resume import LINKED
 
 log = logging.getLogger("mnist_lit")
 
@@ -32,7 +33,8 @@ class Recorder(Checkpoint):
     Args:
         root: Folder of all runs.
         name: The run's name.
-        config: The whole configuration, of plain values; each checkpoint carries it.
+        config: The whole configuration, of plain values; each checkpoint carries it. By default
+            what the data module and the module were made with.
         run: A run to resume; by default a new one is made once the data is ready.
         resumed: The checkpoint that the run starts from, if any.
     """
@@ -41,23 +43,29 @@ class Recorder(Checkpoint):
         self,
         root: Path,
         name: str,
-        config: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
         *,
         run: runs.Run | None = None,
         resumed: Path | None = None,
     ) -> None:
         self._root = root
         self._name = name
-        self._config = dict(config)
+        self._config = dict(config or {})
         self._given = run
         self._resumed = resumed
         self.rows: list[dict[str, Any]] = []
+        self.n_trained = 0  # images that the last epoch trained on
         self._writers: dict[str, SummaryWriter] = {}
         self._validation_seconds = 0.0  # within the epoch so far
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        values = pl_module.hparams
+        own = {name: values[name] for name in ARGUMENTS - LINKED if name in values}
+        made = {"data": getattr(data, "arguments", {}), "model": own}
+        self._config = made | self._config
         if trainer.is_global_zero:
             self.run = self._given or runs.create(self._root, self._name)
             self.run.summary.unlink(missing_ok=True)  # it summarised fewer epochs
@@ -138,6 +146,7 @@ class Recorder(Checkpoint):
             result = pl_module.totals.get(stage)
             row[f"{stage}_loss"] = result.loss if result else None
             row[f"{stage}_accuracy"] = result.accuracy if result else None
+        self.n_trained = pl_module.totals["train"].n
         row |= {"lr": self._lr, "seconds": round(seconds, 3)}
         self.rows.append(row)
         if trainer.is_global_zero:

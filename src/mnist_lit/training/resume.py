@@ -9,6 +9,7 @@ from mnist_lit.data import datasets
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.architecture import Architecture
 from mnist_lit.runs.run import leaves
+from mnist_lit.training.module import ARGUMENTS
 
 # Arguments of the module that follow from the data set.
 LINKED = {"dataset", "class_names", "num_classes", "preprocessing", "image_size"}
@@ -48,6 +49,15 @@ def plan_resume(given: Mapping[str, Any], checkpoint: Checkpoint, *, run: Config
             path,
             f"was saved in the middle of epoch {checkpoint.epoch + 1} (max_steps or max_time)",
             ("resume from an earlier epoch's checkpoint, or start a new run by", _weights(path)),
+        )
+    optimizers = checkpoint.content["optimizer_states"]
+    states = [state for one in optimizers for state in one.get("state", {}).values()]
+    others = checkpoint.hyper_parameters.keys() - ARGUMENTS - {"dropout"}
+    if others or not all("exp_avg" in state for state in states):
+        raise InputError(
+            path,
+            "was trained by another module or another optimiser than Adam",
+            ("resume it in the program that trained it, or start a new run by", _weights(path)),
         )
     base = _base(checkpoint)
     free = {"trainer", "ckpt_path", "runs"} | ({"name"} if run is None else set())
@@ -105,7 +115,8 @@ def _weights(path: Path) -> Argument:
 
 def _base(checkpoint: Checkpoint) -> Config:
     """Return the configuration in a checkpoint; one that `fit` did not write has the model's."""
-    model = {k: v for k, v in checkpoint.hyper_parameters.items() if k not in LINKED}
+    values = checkpoint.hyper_parameters
+    model = {name: values[name] for name in ARGUMENTS - LINKED if name in values}
     return {"data": {}, "model": model} | checkpoint.config
 
 
