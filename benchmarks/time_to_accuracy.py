@@ -1,6 +1,7 @@
 """How long does it take to reach the notebook's accuracy?
 
 python benchmarks/time_to_accuracy.py [--keras_python PATH] [--data_dir DIR] [--seeds 10]
+    [OPTIONS OF FIT]
 
 `fit --config configs/fast.yaml` for each seed, in a process of its own: the seconds from its start
 to its last checkpoint, imports and data included, and the test accuracy of that checkpoint, the
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--keras_python")
     parser.add_argument("--data_dir", default=os.environ.get("MNIST_LIT_DATA_DIR", "data"))
     parser.add_argument("--seeds", type=int, default=10)
-    args = parser.parse_args()
+    args, options = parser.parse_known_args()
     data_dir = Path(args.data_dir).resolve()
     seconds, accuracies = [], []
     print(f"{'seed':>6}{'seconds':>9}{'accuracy':>10}")
@@ -35,7 +36,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             fit = ("-m", "mnist_lit", "fit", "--config", CONFIG, "--data.data_dir", data_dir)
             start = time.time()
-            run(*fit, "--seed_everything", seed, folder=folder)
+            run(*fit, "--seed_everything", seed, *options, folder=folder)
             left = Path(folder, "runs/mnist/version_0")
             seconds.append((left / "checkpoints/last.ckpt").stat().st_mtime - start)
             summary = json.loads((left / "summary.json").read_text())
