@@ -18,8 +18,8 @@ from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.network.network import Network, shape_text
 from mnist_lit.runs import finding, metrics
 from mnist_lit.runs import run as runs
-from mnist_lit.training.module import ARGUMENTS, MNISTModule
-from mnist_lit.training.resume import LINKED
+from mnist_lit.training import resume
+from mnist_lit.training.module import MNISTModule
 
 log = logging.getLogger("mnist_lit")
 
@@ -62,9 +62,7 @@ class Recorder(Checkpoint):
         if stage != "fit":
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        values = pl_module.hparams
-        own = {name: values[name] for name in ARGUMENTS - LINKED if name in values}
-        made = {"data": getattr(data, "arguments", {}), "model": own}
+        made = {"data": getattr(data, "arguments", {}), "model": resume.own(pl_module.hparams)}
         self._config = made | self._config
         if trainer.is_global_zero:
             self.run = self._given or runs.create(self._root, self._name)

@@ -115,9 +115,12 @@ def _weights(path: Path) -> Argument:
 
 def _base(checkpoint: Checkpoint) -> Config:
     """Return the configuration in a checkpoint; one that `fit` did not write has the model's."""
-    values = checkpoint.hyper_parameters
-    model = {name: values[name] for name in ARGUMENTS - LINKED if name in values}
-    return {"data": {}, "model": model} | checkpoint.config
+    return {"data": {}, "model": own(checkpoint.hyper_parameters)} | checkpoint.config
+
+
+def own(values: Mapping[str, Any]) -> Config:
+    """Return those of a module's hyperparameters that the command line takes."""
+    return {k: v for k, v in values.items() if k in ARGUMENTS and k not in LINKED}
 
 
 def refuse_differences(
