@@ -220,7 +220,6 @@ def test_checkpoint_of_another_project() -> None:
         ),
         ("hyper_parameters", {"class_names": 10}, "int"),
         ("state_dict", {3: torch.ones(1)}, "no names"),
-        ("hyper_parameters", {"width": 3}, "width"),
         ("hyper_parameters", {"lr": "fast"}, "str"),
         ("hyper_parameters", {"preprocessing": "x"}, "no preprocessing 'x'"),
         ("hyper_parameters", {"dropout": 1.0}, "dropout"),

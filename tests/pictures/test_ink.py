@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from mnist_lit.pictures import preprocessing as pictures
@@ -109,6 +110,18 @@ def test_a_border_is_not_the_ground(border: int) -> None:
     for edge in (page[:border], page[-border:], page[:, :border], page[:, -border:]):
         edge[:] = 0
     assert np.array_equal(pictures.prepare(page).image, expected)
+
+
+def test_a_ground_of_zeros_where_the_smallest_numbers_are_zero() -> None:
+    """As training may leave the processor."""
+    page = np.zeros((300, 300), np.float32)
+    page[30:270, 149:151] = 255  # between the points that the ground is fitted to
+    expected = pictures.prepare(page).image
+    torch.set_flush_denormal(True)
+    try:
+        assert np.array_equal(pictures.prepare(page).image, expected)
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_thin_strokes_are_thickened() -> None:

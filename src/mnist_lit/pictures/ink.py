@@ -282,16 +282,16 @@ def _ground(grey: Grey) -> Grey:
 def _otsu(values: NDArray[np.floating]) -> float:
     """Return Otsu's threshold: the cut that leaves the least variance on its two sides."""
     values = np.ascontiguousarray(values, np.float32)
-    least, most = values.min(), values.max()
-    edges = np.linspace(least, most, BINS + 1, dtype=np.float64)
-    ends = [least, np.nextafter(most, np.float32(np.inf))]  # the upper one lies outside
-    counts = cv2.calcHist([values], [0], None, [BINS], ends).ravel()
+    least, most = float(values.min()), float(values.max())
+    if most - least < np.finfo(np.float32).tiny:  # all are alike
+        return most + 0.5
+    edges = np.linspace(least, most, BINS + 1)
+    counts = cv2.calcHist([values], [0], None, [BINS], [least, most]).ravel()
+    counts[-1] += np.count_nonzero(values == most)  # the upper end lies outside
     centres = (edges[1:] + edges[:-1]) / 2
     below = np.cumsum(counts, dtype=np.float64)
     above = below[-1] - below
     sums = np.cumsum(counts * centres)
     with np.errstate(invalid="ignore", divide="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    if np.isnan(between).all():  # all values are alike
-        return float(edges[-1])
     return float(edges[1:][np.nanargmax(between)])
