@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import platformdirs
 import yaml
 
 from mnist_lit.errors import InputError
@@ -39,6 +40,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):
             error.filename = str(path)  # not the temporary file's, or none where the disk is full
         raise
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again."""
+    return platformdirs.user_cache_path("mnist-lit")
 
 
 # What array files and tables of images are called.

@@ -15,6 +15,7 @@ from mnist_lit.pictures import preprocessing as pictures
 from small_data import rows
 
 NAMES = ["class 0", "class 1"]
+KEPT = Path(".cache/mnist-lit/pictures")
 
 
 def loaded(path: str = "mine", **options: Any) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def test_each_picture_is_converted_once(conversions: list[Path]) -> None:
 
 
 def store() -> Path:
-    (found,) = Path(".cache/mnist-lit/pictures").glob("*.npz")
+    (found,) = KEPT.glob("*.npz")
     return found
 
 
@@ -71,9 +72,7 @@ def test_each_preprocessing_and_size_has_its_own(conversions: list[Path]) -> Non
         assert len(conversions) == 20 * n
     for options in kinds:
         loaded(**options)
-    assert (
-        len(conversions) == 80 and len(list(Path(".cache/mnist-lit/pictures").glob("*.npz"))) == 4
-    )
+    assert len(conversions) == 80 and len(list(KEPT.glob("*.npz"))) == 4
 
 
 def test_another_conversion_has_its_own(
@@ -134,14 +133,11 @@ def test_complete_store_need_not_be_written() -> None:
     small_data.write_folder(Path("mine"), small_data.digits(20, 2), NAMES)
     first = loaded()
     age = store().stat().st_mtime_ns
-    for path in Path(".cache/mnist-lit/pictures").iterdir():
+    for path in KEPT.iterdir():
         if path.suffix == ".lock":
             path.unlink()
     assert rows(loaded()["test"]) == rows(first["test"])
-    assert (
-        list(Path(".cache/mnist-lit/pictures").iterdir()) == [store()]
-        and store().stat().st_mtime_ns == age
-    )
+    assert list(KEPT.iterdir()) == [store()] and store().stat().st_mtime_ns == age
 
 
 def test_nowhere_to_keep_them(

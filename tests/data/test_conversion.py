@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,6 +53,7 @@ def test_many_are_converted_after_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion, "FEW", 2)
     image = np.pad(small_data.digits(1, 1)[0], ((0, 0), (200, 200), (200, 200)))
     (first,) = convert(image, "mnist", 28, "mine")
+    assert cv2.getNumThreads() == 1
     for found in convert(np.repeat(image, 70, axis=0), "mnist", 28, "mine"):
         assert np.array_equal(found, first)  # type: ignore[arg-type]
 

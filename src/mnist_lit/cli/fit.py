@@ -115,7 +115,7 @@ def _train(cli: CLI) -> None:
 
 def _how_to_resume(cli: CLI) -> str:
     run = getattr(cli.recorder, "run", None)
-    if run is None:
+    if run is None or not run.config.is_file():
         return " before the training began"
     newest = finding.newest(cli.root).folder == run.folder and cli.root == Path("runs")
     if cli.recorder and cli.recorder.rows and run.last.is_file():

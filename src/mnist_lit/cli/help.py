@@ -13,9 +13,7 @@ import platform
 import shutil
 from pathlib import Path
 
-import platformdirs
-
-from mnist_lit.files import atomic_write
+from mnist_lit.files import atomic_write, cache_folder
 
 PACKAGES = ("mnist-lit", "jsonargparse", "lightning", "torch")
 SOURCES = Path(__file__).parents[1]
@@ -23,7 +21,7 @@ SOURCES = Path(__file__).parents[1]
 
 def text(command: str) -> str:
     """Return what a command's `--help` prints."""
-    kept = platformdirs.user_cache_path("mnist-lit") / f"help-{command}-{_key()}.txt"
+    kept = cache_folder() / f"help-{command}-{_key()}.txt"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return kept.read_text(encoding="utf-8")
     found = _made(command)

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import platformdirs
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from mnist_lit.data.conversion import convert
 from mnist_lit.data.listing import File
 from mnist_lit.errors import printable
-from mnist_lit.files import atomic_write, sha256_of_text
+from mnist_lit.files import atomic_write, cache_folder, sha256_of_text
 
 # To be raised by one whenever the same picture or table would become another image.
 CONVERSION = 3
@@ -47,8 +46,7 @@ class Cache:
 
     def __init__(self, path: Path, name: str, *settings: object) -> None:
         key = sha256_of_text(" ".join(map(str, (path.resolve(), *settings, CONVERSION))))
-        folder = platformdirs.user_cache_path("mnist-lit") / "pictures"
-        self.file = folder / f"{name[:50]}-{key[:8]}.npz"
+        self.file = cache_folder() / "pictures" / f"{name[:50]}-{key[:8]}.npz"
 
     def arrays(self, files: Sequence[Path], make: Callable[[], Arrays]) -> Arrays:
         """Return what was kept; make and keep it where there is none or a file has changed.

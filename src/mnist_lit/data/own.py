@@ -68,7 +68,6 @@ class Own(ABC):
 
         Raises:
             InputError: Images that may not be left out cannot be read, or none can.
-            RunError: The converted images cannot be kept.
         """
         if self._faults:
             return

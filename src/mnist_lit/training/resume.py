@@ -52,7 +52,7 @@ def plan_resume(given: Mapping[str, Any], checkpoint: Checkpoint, *, run: Config
         )
     optimizers = checkpoint.content["optimizer_states"]
     states = [state for one in optimizers for state in one.get("state", {}).values()]
-    others = checkpoint.hyper_parameters.keys() - ARGUMENTS - {"dropout"}
+    others = checkpoint.hyper_parameters.keys() - ARGUMENTS
     if others or not all("exp_avg" in state for state in states):
         raise InputError(
             path,
