@@ -1,6 +1,5 @@
 """A run's figures and its report, one page that needs nothing but itself."""
 
-import base64
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ import yaml
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from mnist_lit.colours import STYLES, Colours
+from mnist_lit.colours import Colours
 from mnist_lit.data import sample
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.evaluation import Answers, Evaluation, evaluate
@@ -34,13 +33,10 @@ class Drawing(NamedTuple):
     Args:
         draw: A function of the style's colours and whether the figure is narrow.
         has_narrow: Whether a phone is shown another drawing.
-        is_vector: Whether the page shows it as SVG, which is sharper and smaller and takes the
-            page's colours. The shades of a matrix can't take them.
     """
 
     draw: Callable[[Colours, bool], Figure]
     has_narrow: bool = True
-    is_vector: bool = True
 
 
 class Drawn(NamedTuple):
@@ -48,8 +44,7 @@ class Drawn(NamedTuple):
 
     Args:
         png: The PNG file, in the style that was asked for.
-        shown: What the page shows, for the template's `picture`: `svg`, or the addresses `light`
-            and `dark`, which hold PNG files; and the same with `_narrow`.
+        shown: What the page shows, for the template's `picture`: `svg` and perhaps `svg_narrow`.
     """
 
     png: bytes
@@ -110,7 +105,6 @@ def drawings(contents: Contents, evaluation: Evaluation | None) -> dict[str, Dra
     found["confusion-matrix"] = Drawing(
         lambda c, narrow: figures.confusion(counts, names, c, narrow=narrow),
         has_narrow=len(names) <= figures.LARGE,
-        is_vector=False,
     )
     found["worst-errors"] = Drawing(
         lambda _, narrow: figures.worst_errors(answers, names, columns=3 if narrow else 5)
@@ -123,28 +117,18 @@ def drawings(contents: Contents, evaluation: Evaluation | None) -> dict[str, Dra
 
 
 def draw_all(drawings: Mapping[str, Drawing], style: str = "light") -> dict[str, Drawn]:
-    """Draw figures for a page that is read in every style and width, and as PNG files in one."""
-    files: dict[str, bytes] = {}
-    shown: dict[str, dict[str, str]] = {name: {} for name in drawings}
-    for each in STYLES:
-        with styled(each) as colours:
-            for name, drawing in tqdm(
-                drawings.items(), f"drawing, {each}", leave=False, disable=None
-            ):
-                if each == style or not drawing.is_vector:
-                    content = png(drawing.draw(colours, False))
-                if each == style:
-                    files[name] = content
-                if not drawing.is_vector:
-                    shown[name][each] = embedded(content)
-                    if drawing.has_narrow:
-                        shown[name][f"{each}_narrow"] = embedded(png(drawing.draw(colours, True)))
-                elif each == "light":  # serves every style
-                    shown[name]["svg"] = svg(drawing.draw(colours, False), colours, name)
-                    if drawing.has_narrow:
-                        narrow = drawing.draw(colours, True)
-                        shown[name]["svg_narrow"] = svg(narrow, colours, f"{name}-narrow")
-    return {name: Drawn(files[name], shown[name]) for name in drawings}
+    """Draw figures for a page, which is read in every style and width, and as PNG files in one."""
+    drawn = {}
+    for name, drawing in tqdm(drawings.items(), "drawing", leave=False, disable=None):
+        with styled(style) as colours:
+            file = png(drawing.draw(colours, False))
+        with styled("light") as colours:  # which the page replaces
+            shown = {"svg": svg(drawing.draw(colours, False), colours, name)}
+            if drawing.has_narrow:
+                narrow = drawing.draw(colours, True)
+                shown["svg_narrow"] = svg(narrow, colours, f"{name}-narrow")
+        drawn[name] = Drawn(file, shown)
+    return drawn
 
 
 def render(contents: Contents, evaluation: Evaluation | None, drawn: Mapping[str, Drawn]) -> str:
@@ -204,8 +188,3 @@ def write_page(path: Path, page: str) -> None:
     with atomic_write(path) as file:
         # A folder's name may hold bytes that aren't UTF-8, and be the name of a class or a run.
         file.write(page.encode(errors="backslashreplace"))
-
-
-def embedded(content: bytes) -> str:
-    """Return a PNG file as an address that holds it."""
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
