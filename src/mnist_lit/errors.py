@@ -1,6 +1,6 @@
 """Errors as values: what is wrong with which thing, and the remedy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,12 @@ Words = str | Path | Argument | tuple[str | Path | Argument, ...]
 def printable(text: str) -> str:
     """Return `text` with everything that could move a terminal's cursor escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Return names as a list in words, cut off after `most`."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 class Failure(Exception):

@@ -24,11 +24,6 @@ def test_a_share_of_each_class(share: float, chosen: list[int]) -> None:
     assert np.array_equal(found, splits.stratified(labels, share))
 
 
-def test_lists_are_cut_off() -> None:
-    assert splits.listed(["a", "b"]) == "a, b"
-    assert splits.listed(list("abcd"), 2) == "a, b and 2 more"
-
-
 def test_findings() -> None:
     train, test = small_data.digits(60, 3), small_data.digits(30, 3, skip=60)
     assert splits.findings({"train": train, "test": test}, ["a", "b", "c"]) == []

@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 from typing import TYPE_CHECKING
 
-from mnist_lit.errors import printable
+from mnist_lit.errors import listed, printable
 
 if TYPE_CHECKING:
     from mnist_lit.data.datamodule import MNISTDataModule
@@ -93,8 +93,6 @@ def _published(found: "Published") -> list[str]:
 
 def _own(data: "MNISTDataModule") -> list[str]:
     """Print how many images of each class the user's own data set has, in each split."""
-    from mnist_lit.data.splits import listed
-
     data.prepare_data()
     data.setup("fit")
     found, names, side = data.dataset, data.class_names, data.image_size

@@ -18,7 +18,7 @@ from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.cli import console, options
 from mnist_lit.cli.plain import ArgumentParser
-from mnist_lit.errors import InputError, printable
+from mnist_lit.errors import InputError, listed, printable
 from mnist_lit.files import atomic_write, is_table
 from mnist_lit.pictures.constants import SHEET_SIDE
 from mnist_lit.pictures.decoding import KINDS, decode_sized
@@ -165,8 +165,7 @@ def command(args: list[str]) -> int:
 
 
 def _left_out(folder: str, files: Sequence[str]) -> None:
-    names = ", ".join(files[:NAMED]) + (f" and {len(files) - NAMED:,} more" * (len(files) > NAMED))
-    console.show(printable(f"{folder}: left out {names} (not {KINDS})"), sys.stderr)
+    console.show(printable(f"{folder}: left out {listed(files, NAMED)} (not {KINDS})"), sys.stderr)
 
 
 def _name(checkpoint: Checkpoint) -> None:

@@ -11,8 +11,7 @@ from mnist_lit.cli import options
 from mnist_lit.cli.parser import Parser
 from mnist_lit.data.datamodule import MNISTDataModule
 from mnist_lit.data.listing import as_text
-from mnist_lit.data.splits import listed
-from mnist_lit.errors import Argument, InputError, printable
+from mnist_lit.errors import Argument, InputError, listed, printable
 from mnist_lit.files import atomic_write
 from mnist_lit.report import figures, window
 from mnist_lit.report.labels import shown

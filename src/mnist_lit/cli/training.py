@@ -18,9 +18,8 @@ from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.cli.options import checkpoint_help
 from mnist_lit.cli.parser import Parser, class_error, refuse_excess
 from mnist_lit.data import datasets
-from mnist_lit.data.datamodule import MNISTDataModule
-from mnist_lit.data.splits import listed
-from mnist_lit.errors import Argument, InputError
+from mnist_lit.data.datamodule import LINKED, MNISTDataModule
+from mnist_lit.errors import Argument, InputError, listed
 from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.named import NAMED
 from mnist_lit.runs import finding
@@ -122,11 +121,8 @@ class CLI(LightningCLI):
         parser.set_defaults(defaults)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("data.name", "model.dataset", apply_on="instantiate")
-        parser.link_arguments("data.class_names", "model.class_names", apply_on="instantiate")
-        parser.link_arguments("data.class_names", "model.num_classes", len, apply_on="instantiate")
-        parser.link_arguments("data.preprocessing", "model.preprocessing", apply_on="instantiate")
-        parser.link_arguments("data.image_size", "model.image_size", apply_on="instantiate")
+        for argument, name in LINKED.items():
+            parser.link_arguments(f"data.{name}", f"model.{argument}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         refuse_excess(args)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from mnist_lit.data.file import File, Options, Part
 from mnist_lit.data.listing import PARTS
-from mnist_lit.data.splits import listed
 from mnist_lit.data.values import Wrong, grey, square
-from mnist_lit.errors import InputError
+from mnist_lit.errors import InputError, listed
 
 MAX_BYTES = 8_000_000_000  # of the arrays that are read, unpacked
 

@@ -17,6 +17,14 @@ from mnist_lit.errors import Argument, InputError
 T = TypeVar("T")
 # Evaluation keeps no activations for a backward pass, so its batches can be larger than training's.
 EVALUATION_BATCH = 500
+# Arguments of `MNISTModule` that follow from the data set, and the data module's names of them.
+LINKED = {
+    "dataset": "name",
+    "class_names": "class_names",
+    "num_classes": "num_classes",
+    "preprocessing": "preprocessing",
+    "image_size": "image_size",
+}
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -152,6 +160,10 @@ class MNISTDataModule(pl.LightningDataModule):
         return self.dataset.class_names
 
     @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
     def preprocessing(self) -> str:
         return self.dataset.preprocessing
 
@@ -163,13 +175,7 @@ class MNISTDataModule(pl.LightningDataModule):
     @property
     def linked(self) -> dict[str, Any]:
         """The arguments of `MNISTModule` that follow from the data set."""
-        return {
-            "dataset": self.name,
-            "class_names": self.class_names,
-            "num_classes": len(self.class_names),
-            "preprocessing": self.preprocessing,
-            "image_size": self.image_size,
-        }
+        return {argument: getattr(self, name) for argument, name in LINKED.items()}
 
     def prepare_data(self) -> None:
         self.dataset.prepare()

@@ -7,8 +7,7 @@ import numpy as np
 from mnist_lit.data.cache import Images, Pictures
 from mnist_lit.data.listing import File, as_text, scan
 from mnist_lit.data.own import Own
-from mnist_lit.data.splits import listed
-from mnist_lit.errors import Argument, Words
+from mnist_lit.errors import Argument, Words, listed
 from mnist_lit.files import sha256_of_text
 
 

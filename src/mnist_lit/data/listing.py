@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnist_lit import class_names
-from mnist_lit.data.splits import listed
 from mnist_lit.data.text import head
 from mnist_lit.data.values import natural
-from mnist_lit.errors import InputError
+from mnist_lit.errors import InputError, listed
 from mnist_lit.pictures.decoding import SUFFIXES
 
 # What people call the folders of splits.

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_lit.data.cache import Images
-from mnist_lit.data.splits import Splits, findings, kept, listed, stratified
-from mnist_lit.errors import InputError, Words, printable
+from mnist_lit.data.splits import Splits, findings, kept, stratified
+from mnist_lit.errors import InputError, Words, listed, printable
 
 TEST_SHARE = 0.2  # of each class, where nothing says which images are for test
 

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mnist_lit.errors import listed
+
 # Images as uint8 of shape N×1×H×H and labels as int64 of shape N, of `train`, `val` and `test`.
 Splits = dict[str, tuple[Tensor, Tensor]]
 
@@ -35,12 +37,6 @@ def stratified(labels: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
         n = min(max(round(share * len(of_class)), 1), len(of_class) - 1) if share else 0
         chosen[random.permutation(of_class)[:n]] = True
     return chosen
-
-
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Return names as a list in words, cut off after `most`."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def findings(

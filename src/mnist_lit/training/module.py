@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.data.datamodule import MNISTDataModule
-from mnist_lit.errors import Argument, InputError, RunError
+from mnist_lit.errors import Argument, InputError, RunError, listed
 from mnist_lit.evaluation import Answers
 from mnist_lit.network.architecture import Architecture
 from mnist_lit.network.inference import to_input
@@ -370,13 +370,15 @@ def _check_scale(images: Tensor) -> None:
 
 def _check_linked(values: Mapping[str, Any], data: MNISTDataModule) -> None:
     """Raise InputError where a module was made for other data than it is given."""
-    for name in ("class_names", "image_size"):
-        if values[name] != (wanted := data.linked[name]):
-            raise InputError(
-                f"the module's {name}, {values[name]},",
-                f"differs from the data's, {wanted}",
-                "make the module by MNISTModule(**data.linked)",
-            )
+    problem = ""
+    if values["class_names"] != data.class_names:
+        problem = f"has the classes {listed(values['class_names'])}, not {listed(data.class_names)}"
+    elif values["image_size"] != data.image_size:
+        problem = f"has the image size {values['image_size']}, not {data.image_size}"
+    if problem:
+        raise InputError(
+            "the module", f"{problem} as the data", "make it by MNISTModule(**data.linked)"
+        )
 
 
 def load_checkpoint(path: str | Path) -> MNISTModule:

@@ -6,13 +6,12 @@ from typing import Any
 
 from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.data import datasets
+from mnist_lit.data.datamodule import LINKED
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.architecture import Architecture
 from mnist_lit.runs.run import leaves
 from mnist_lit.training.module import ARGUMENTS
 
-# Arguments of the module that follow from the data set.
-LINKED = {"dataset", "class_names", "num_classes", "preprocessing", "image_size"}
 # Arguments of the trainer that a schedule of the learning rate depends on.
 LENGTH = ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches")
 # What an evaluation may choose for itself.
