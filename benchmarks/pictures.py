@@ -31,7 +31,8 @@ from mnist_lit.data.published import Published
 from mnist_lit.network.inference import probabilities
 from mnist_lit.pictures.constants import SHEET_SIDE
 from mnist_lit.pictures.decoding import grey_of
-from mnist_lit.pictures.preprocessing import prepare, split
+from mnist_lit.pictures.preprocessing import Picture, may_lie, prepare, split
+from mnist_lit.prediction import upright
 
 Rng = np.random.Generator
 Draw = Callable[[NDArray[np.uint8], Rng], Image.Image]
@@ -175,14 +176,20 @@ def thin(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
     return sheet
 
 
-def shadowed(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
-    sheet = scanned(page(digit, rng, size=(320, 240)), rng)
+def shadowed(digit: NDArray[np.uint8], rng: Rng, size: int = 320) -> Image.Image:
+    height = size * 3 // 4
+    sheet = scanned(page(digit, rng, size=(size, height)), rng)
     values = np.asarray(sheet, np.float32)
-    y, x = np.mgrid[:240, :320]
+    y, x = np.mgrid[:height, :size] * (320 / size)
     angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-70, 70)
     distance = (x - 160) * np.cos(angle) + (y - 120) * np.sin(angle) - offset
     shade = 1 - rng.uniform(0.2, 0.45) / (1 + np.exp(-distance / rng.uniform(2, 15)))
     return Image.fromarray((values * shade[..., None]).clip(0, 255).astype(np.uint8))
+
+
+def lying(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
+    turn = Image.Transpose.ROTATE_90 if rng.random() < 0.5 else Image.Transpose.ROTATE_270
+    return shadowed(digit, rng, 640).transpose(turn)
 
 
 def coloured(digit: NDArray[np.uint8], rng: Rng) -> Image.Image:
@@ -227,6 +234,8 @@ KINDS: dict[str, Draw] = {
     # A kind's pictures follow from its place: further ones come last.
     "box on paper": boxed,
     "equally grey": equal_grey,
+    "photograph": lambda digit, rng: shadowed(digit, rng, 640),
+    "photograph on its side": lying,
 }
 
 
@@ -330,18 +339,28 @@ def main() -> None:
     images, labels = images[: args.count], labels[: args.count]
     networks = [checkpoints.read(path).build() for path in args.ckpt_path]
 
-    def right(shown: torch.Tensor) -> str:
-        found = [probabilities(network, shown).argmax(1) == labels for network in networks]
-        return "".join(f"{float(each.float().mean()):>8.3f}" for each in found)
+    def right(pictures: Sequence[Picture]) -> str:
+        text = ""
+        for network in networks:
+            seen = np.stack([upright(network, picture).image for picture in pictures])
+            answers = probabilities(network, torch.from_numpy(seen)[:, None]).argmax(1)
+            text += f"{float((answers == labels).float().mean()):>8.3f}"
+        return text
 
-    print(f"{len(labels)} pictures each\n{'own images':<26}{'ms':>8}{right(images)}")
+    own = [Picture(image.numpy(), "") for image in images[:, 0]]
+    print(f"{len(labels)} pictures each\n{'own images':<26}{'ms':>8}{right(own)}")
     for kind in args.kinds:
         rng = np.random.default_rng(list(KINDS).index(kind))
-        greys = [grey_of(KINDS[kind](image.numpy(), rng)) for image in images[:, 0]]
+        drawn = [KINDS[kind](image.numpy(), rng) for image in images[:, 0]]
+        greys = [grey_of(picture) for picture in drawn]
         start = time.perf_counter()
-        prepared = np.stack([prepare(grey).image for grey in greys])
+        prepared = [prepare(grey) for grey in greys]
         each = (time.perf_counter() - start) / len(greys) * 1000
-        print(f"{kind:<26}{each:>8.1f}{right(torch.from_numpy(prepared)[:, None])}", flush=True)
+        sized = [
+            picture._replace(may_lie=may_lie(file.size))
+            for picture, file in zip(prepared, drawn, strict=True)
+        ]
+        print(f"{kind:<26}{each:>8.1f}{right(sized)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 Strokes = list[list[list[float]]]
 
@@ -80,3 +81,13 @@ def drawings() -> list[dict[str, Any]]:
             ]
             found.append({"digit": digit, "strokes": strokes, "width": width})
     return found
+
+
+def photographs_of_a_2() -> dict[str, Image.Image]:
+    """Return pictures of one digit on paper, each 640×480 or 480×640, but for `small`."""
+    paper = Image.new("L", (480, 640), 225)
+    for stroke in STYLES[2][0]:
+        points = [(90 + 3 * x, 170 + 3 * y) for x, y in stroke]
+        ImageDraw.Draw(paper).line(points, 40, 9, joint="curve")
+    left, right = (paper.rotate(turn, expand=True) for turn in (90, -90))
+    return {"upright": paper, "left": left, "right": right, "small": left.resize((639, 479))}

@@ -1,5 +1,6 @@
 """`predict` as a function."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lit import predict
+from drawings import photographs_of_a_2
+from mnist_lit import Network, predict
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.network.inference import probabilities
 from mnist_lit.pictures import preprocessing
-from mnist_lit.prediction import expand
+from mnist_lit.prediction import expand, upright
 from mnist_lit.prediction import test_image as find_test_image
 from mnist_lit.training.module import MNISTModule
 from small_data import digit_files
@@ -35,6 +37,30 @@ def test_digits(digits: list[int]) -> None:
 
 def test_one_file(digits: list[int]) -> None:
     assert list(predict("0.png")) == list(predict([Path("0.png")]))
+
+
+def test_photographs_on_their_side() -> None:
+    """They are turned; what is too small for a camera's picture is read as it lies."""
+    for name, picture in photographs_of_a_2().items():
+        picture.save(f"{name}.png")
+        (row,) = predict(f"{name}.png")
+        assert row.note == ("turned upright" if name in ("left", "right") else ""), name
+        assert (row.label == "2") == (name != "small"), name
+        assert not preprocessing.read(f"{name}.png", "plain").may_lie
+
+
+def test_doubt_that_float32_cannot_tell_turns_nothing() -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[2, 3] = 255  # in another place when the image is turned
+    network = Network(network=["Flatten", "Linear"], num_classes=2)
+    weight, bias = network.parameters()
+    for doubt, note in ((5e-5, ""), (5e-4, "turned upright")):
+        with torch.no_grad():
+            weight.zero_()
+            bias.copy_(torch.tensor([40.0, 0]))
+            weight[0, 2 * 28 + 3] = -40 - math.log(doubt)
+        picture = preprocessing.Picture(image, "", may_lie=True)
+        assert upright(network, picture).note == note
 
 
 def test_broken_file(digits: list[int]) -> None:

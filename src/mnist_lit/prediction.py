@@ -13,13 +13,15 @@ from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.checkpoints.checkpoint import PRETRAINED, Checkpoint
 from mnist_lit.errors import Argument, InputError
 from mnist_lit.files import is_table
-from mnist_lit.network.inference import UNSURE, probabilities
+from mnist_lit.network.inference import LEAST_DOUBT, SURER, UNSURE, probabilities
+from mnist_lit.network.network import Network
 from mnist_lit.pictures import preprocessing as pictures
 from mnist_lit.pictures.decoding import KINDS, SUFFIXES
 from mnist_lit.pictures.preprocessing import Picture
 from mnist_lit.pictures.splitting import Box
 
 BATCH = 256  # pictures that are held in memory at once
+TURNED_NOTE = "turned upright"
 
 
 class Prediction(NamedTuple):
@@ -129,6 +131,7 @@ def answers(
     network, names = checkpoint.build(), checkpoint.class_names
     named = iter(named)
     while batch := list(islice(named, BATCH)):
+        batch = [(file, upright(network, picture)) for file, picture in batch]
         images = torch.from_numpy(np.stack([picture.image for _, picture in batch]))
         found, labels = probabilities(network, images.unsqueeze(1)).topk(2)
         for (file, picture), (best, second), (label, other) in zip(
@@ -137,6 +140,20 @@ def answers(
             unsure = "unsure" if best < UNSURE else ""
             note = ", ".join(filter(None, (picture.note, unsure)))
             yield Prediction(file, names[label], best, names[other], second, note), picture
+
+
+def upright(network: Network, picture: Picture) -> Picture:
+    """Return a picture turned upright if it lies on its side, which the network decides."""
+    if not picture.may_lie:
+        return picture
+    turned = np.stack([np.rot90(picture.image, quarters) for quarters in (0, 1, 3)])
+    found = probabilities(network, torch.from_numpy(turned).unsqueeze(1)).amax(1)
+    doubt = (1 - found).clamp(min=LEAST_DOUBT)
+    best = int(doubt.argmin())
+    if doubt[0] <= SURER * doubt[best]:
+        return picture
+    note = ", ".join(filter(None, (picture.note, TURNED_NOTE)))
+    return picture._replace(image=turned[best], note=note)
 
 
 def expand(

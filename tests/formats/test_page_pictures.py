@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from playwright.sync_api import Page
 
-from drawings import drawings
-from mnist_lit import Network
+from drawings import drawings, photographs_of_a_2
+from mnist_lit import Network, predict
 from mnist_lit.data import sample
 from mnist_lit.pictures import preprocessing as pictures
+from mnist_lit.prediction import upright
 from pages import Opened, pretrained, show, until, write
 
 PREPROCESSING = pytest.mark.parametrize("preprocessing", pictures.PREPROCESSING)
@@ -186,17 +187,29 @@ def test_blank_picture_is_told_so(opened: Opened, preprocessing: str, said: str)
 
 def test_real_pictures(opened: Opened, cases_dir: Path) -> None:
     """The page sees and says what `predict` does."""
-    write(pretrained())
+    network = pretrained()
+    write(network)
     page = opened()
     names = sorted((cases_dir / "pictures").glob("*.png"))
     assert len(names) == 26
     for name in names:
         show(page, str(name))
         image = np.array(page.evaluate("Array.from(result.image)"))
-        expected = pictures.read(name)
+        expected = upright(network, pictures.read(name))
         # Chromium and Pillow make a picture smaller, and colours grey, in their own ways.
         assert abs(expected.image.ravel().astype(int) - image).mean() < 3, name
         assert page.evaluate("result.note") == expected.note, name
+
+
+def test_photograph_on_its_side(opened: Opened) -> None:
+    write(pretrained())
+    page = opened()
+    for name, picture in photographs_of_a_2().items():
+        picture.save(f"{name}.png")
+        show(page, f"{name}.png")
+        (row,) = predict(f"{name}.png")
+        assert page.inner_text("#answer").startswith(f"The network reads {row.label}"), name
+        assert page.evaluate("result.note") == row.note, name
 
 
 def test_shadows_and_notes(opened: Opened) -> None:
@@ -229,7 +242,10 @@ def test_shadows_and_notes(opened: Opened) -> None:
         assert page.inner_text("#answer").startswith("The network reads 7"), name
     Image.fromarray(rng.integers(0, 256, (90, 120), np.uint8)).save("noise.png")
     Image.fromarray(rng.normal(200, 8, (90, 120)).clip(0, 255).astype(np.uint8)).save("faint.png")
-    for name in ("shadow3", "shadow9", "shadow20", "noise", "faint"):
+    corner = Image.open("underlined.png")
+    ImageDraw.Draw(corner).rectangle((0, 0, 18, 24), 40)
+    corner.save("corner.png")
+    for name in ("shadow3", "shadow9", "shadow20", "corner", "noise", "faint"):
         show(page, f"{name}.png")
         image = np.array(page.evaluate("Array.from(result.image)"))
         assert difference(image, f"{name}.png", "mnist", 28) <= 1, name

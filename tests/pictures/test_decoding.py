@@ -79,7 +79,7 @@ def test_modes_and_formats(kind: str) -> None:
     page = small_data.drawn(small_data.digits(4, 10)[0][3], np.random.default_rng(2))
     page.save("plain.png")
     paths = (Path("plain.png"), Path(saved(page, kind)))
-    plain, other = (light_on_dark(decode(path))[0] for path in paths)
+    plain, other = (light_on_dark(decode(path)[0])[0] for path in paths)
     difference = abs(plain - other)
     assert difference.mean() < 2 and difference.max() <= (
         40 if kind in ("cmyk", "rotated", "palette", "avif", "heic") else 1
@@ -108,7 +108,8 @@ def test_large_pictures_are_reduced() -> None:
     page = np.zeros((1500, 900), np.uint8)
     page[:750] = 200
     Image.fromarray(page).save("page.png")
-    grey = decode(Path("page.png"))
+    grey, size = decode(Path("page.png"))
+    assert size == (900, 1500)
     assert grey.shape == (WORKING_SIDE, round(900 * WORKING_SIDE / 1500))
     assert grey.dtype == np.float32
     assert np.all(grey[:250] == 200) and np.all(grey[-250:] == 0)
@@ -194,7 +195,7 @@ def test_damaged(data: st.DataObject, kind: str) -> None:
     path.write_bytes(content)
     try:
         with warnings.catch_warnings(record=True) as said:
-            grey = decode(path)
+            grey, _ = decode(path)
     except InputError as error:
         assert error.subject == path and error.problem and error.remedy
         assert "\n" not in str(error)

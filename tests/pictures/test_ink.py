@@ -24,16 +24,25 @@ def test_ink_on_an_uneven_ground() -> None:
     assert np.array_equal(ink > 0.5, expected) and ink.max() == 1
 
 
-@pytest.mark.parametrize("what", ["dust", "edge"])
+@pytest.mark.parametrize("what", ["dust", "edge", "corner"])
 def test_what_is_not_the_character_is_left_out(what: str) -> None:
     grey = page()
     clean, _ = find_ink(grey)
     if what == "dust":
         grey[5:8, 5:8] = grey[90:94, 100:103] = 230
-    else:
+    elif what == "edge":
         grey[:, -6:] = 230
+    else:
+        grey[:14, -9:] = 230
     ink, note = find_ink(grey)
     assert note == "" and np.array_equal(ink > 0.5, clean > 0.5)
+
+
+def test_a_part_at_the_edge_near_the_largest_is_of_it() -> None:
+    grey = page()
+    grey[:14, 50:70] = 230  # 6 pixels above the bar
+    ink, _ = find_ink(grey)
+    assert ink[:14, 50:70].min() > 0.5
 
 
 @pytest.mark.parametrize("dark", [True, False], ids=["dark ink", "light ink"])

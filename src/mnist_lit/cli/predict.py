@@ -21,7 +21,7 @@ from mnist_lit.cli.plain import ArgumentParser
 from mnist_lit.errors import InputError, listed, printable
 from mnist_lit.files import atomic_write, is_table
 from mnist_lit.pictures.constants import SHEET_SIDE
-from mnist_lit.pictures.decoding import KINDS, decode_sized
+from mnist_lit.pictures.decoding import KINDS, decode
 from mnist_lit.pictures.ink import SEVERAL_NOTE
 from mnist_lit.pictures.preprocessing import Picture
 from mnist_lit.pictures.splitting import Box
@@ -251,7 +251,7 @@ def _draw_sheets(
     names, _ = lettering.shown(class_names, found)
     sheets = []
     for file, rows in groupby(zip(found, shown, strict=True), key=lambda each: each[1][0].file):
-        grey, size = decode_sized(Path(file), SHEET_SIDE)
+        grey, size = decode(Path(file), SHEET_SIDE)
         boxes = [(names[label], picture.box) for label, (_, picture) in rows if picture.box]
         sheets.append(figures.Sheet(grey, size, boxes))
     with styled("light") as colours, atomic_write(path) as file:

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from mnist_lit.network.network import Network
 
 BATCH = 500
-UNSURE = 0.6  # an answer with a lower probability is in doubt
+# An answer's doubt is what its probability lacks of 1.
+UNSURE = 0.6  # an answer with a lower probability is noted
+LEAST_DOUBT = 1e-6  # that float32 tells from none
+SURER = 200  # a picture lies on its side if turning it divides the doubt by more than this
 
 
 def to_input(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -10,6 +10,9 @@ WORKING_SIDE = 512
 # In a sheet of separate characters each of them is smaller.
 SHEET_SIDE = 1024
 
+# No camera's picture is smaller.
+CAMERA_LONGER, CAMERA_SHORTER = 640, 480
+
 # A picture is blank if its darkest and its lightest spot of 2×2 pixels differ by less than this.
 LEAST_CONTRAST = 20
 # Red, green or blue takes the place of grey where its contrast is so many times as large.
@@ -24,6 +27,9 @@ GROUND_LEAST_POINTS = 32
 ALONG_SIDE = 0.6
 # A part smaller than this share of the largest part is dust.
 DUST = 0.05
+# A part at the picture's edge that lies further from the largest part than this share of its longer
+# side is something else, such as the paper's corner.
+FARTHEST = 0.1
 # The standard deviation of normally distributed noise in units of its median deviation.
 NOISE_IN_DEVIATIONS = 1.4826
 # No ink is as faint as this many standard deviations of the noise, or as this share of full ink.

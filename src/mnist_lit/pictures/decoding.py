@@ -23,19 +23,15 @@ MAX_PIXELS = 64_000_000
 Grey = NDArray[np.float32]
 
 
-def decode(path: Path) -> Grey:
-    """Return a picture as grey values 0 to 255, float32 H×W of at most WORKING_SIDE pixels a side.
+def decode(path: Path, longest: int = WORKING_SIDE) -> tuple[Grey, tuple[int, int]]:
+    """Return a picture as grey values 0 to 255, and the width and height of the file's own.
 
-    Of a moving picture it is the first frame.
+    The grey values are float32 H×W, of at most `longest` pixels a side. Of a moving picture they
+    are the first frame's.
 
     Raises:
         InputError: The file isn't a picture of a known format, is damaged or too large.
     """
-    return decode_sized(path, WORKING_SIDE)[0]
-
-
-def decode_sized(path: Path, longest: int) -> tuple[Grey, tuple[int, int]]:
-    """Return a picture as `decode` does, of `longest` pixels, and its own width and height."""
     if not path.is_file():
         what = "is a folder without pictures" if path.is_dir() else "is not there"
         raise InputError(path, what, "give the path of a picture")
@@ -69,7 +65,7 @@ def _formats(path: Path) -> tuple[str, ...]:
 
 
 def grey_of(image: Image.Image, longest: int = WORKING_SIDE) -> Grey:
-    """Return a picture, the right way up, as `decode` returns a file."""
+    """Return a picture, the right way up, as `decode` returns a file's grey values."""
     return np.asarray(_reduced(_grey(image), longest), np.float32)
 
 

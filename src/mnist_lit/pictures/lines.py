@@ -68,9 +68,10 @@ def level_lines(above: Grey, mask: Mask) -> Lines:
     # Sheared by the right slope, lines lie level, and their pixels in as few rows as can be.
     least, sharpest, counts, steepness = LINE_SHARE * width, 0, None, 0.0
     below = int(STEEPEST_LINE * width) + 1  # how far a sheared row may lie outside
+    from_middle = np.arange(width) - (width - 1) / 2
     for slope in np.linspace(-STEEPEST_LINE, STEEPEST_LINE, LINE_SLOPES):
-        level = np.rint(rows - slope * (columns - (width - 1) / 2)).astype(np.int64) + below
-        found = np.bincount(level, minlength=height + 2 * below)
+        shift = np.rint(slope * from_middle).astype(np.int64) - below
+        found = np.bincount(rows - shift[columns], minlength=height + 2 * below)
         if found.max() >= least and (sharpness := int(found @ found)) > sharpest:
             sharpest, counts, steepness = sharpness, found, slope
     if counts is None:
@@ -78,10 +79,9 @@ def level_lines(above: Grey, mask: Mask) -> Lines:
     # Neighbouring levels are one line: its thickness.
     erased, bands = nothing
     run_start, run_stop = _runs(mask)
-    across = np.arange(width)
     for start, stop in spans(counts >= least):
         first = start + int(np.argmax(counts[start:stop]))
-        track = np.rint(first - below + steepness * (across - (width - 1) / 2)).astype(np.int64)
+        track = np.rint(first - below + steepness * from_middle).astype(np.int64)
         _erase(above, mask, track, run_start, run_stop, erased, bands)
     return Lines(erased, bands)
 

@@ -30,6 +30,14 @@ class Parts(NamedTuple):
     extents: Extents
     areas: NDArray[np.int64]
 
+    @property
+    def at_edge(self) -> Mask:
+        """Whether each part touches a side of the picture."""
+        # A first row or column is never as far out as the picture's end, nor a last one 0.
+        ends = np.repeat(self.numbers.shape, 2)
+        found: Mask = ((self.extents == 0) | (self.extents == ends)).any(axis=1)
+        return found
+
     @classmethod
     def of(cls, mask: Mask) -> Self:
         # This algorithm counts parts as they are met; others count them block by block.

@@ -11,6 +11,8 @@ from PIL import Image
 
 from mnist_lit.pictures import constants
 from mnist_lit.pictures.constants import (
+    CAMERA_LONGER,
+    CAMERA_SHORTER,
     EMNIST_BOX,
     EMNIST_ENLARGEMENT,
     EMNIST_REACH,
@@ -21,7 +23,7 @@ from mnist_lit.pictures.constants import (
     PUBLISHED_SIDE,
     SHEET_SIDE,
 )
-from mnist_lit.pictures.decoding import decode, decode_sized
+from mnist_lit.pictures.decoding import decode
 from mnist_lit.pictures.ink import border, box, find_ink, light_on_dark
 from mnist_lit.pictures.splitting import Box, find_characters
 
@@ -42,11 +44,13 @@ class Picture(NamedTuple):
         image: uint8 side×side, light on dark.
         note: What seems wrong with it.
         box: Its place in the picture file, where that was split.
+        may_lie: Whether it may lie on its side.
     """
 
     image: NDArray[np.uint8]
     note: str
     box: Box | None = None
+    may_lie: bool = False
 
 
 def read(path: str | Path, preprocessing: str = "mnist", side: int = PUBLISHED_SIDE) -> Picture:
@@ -56,7 +60,18 @@ def read(path: str | Path, preprocessing: str = "mnist", side: int = PUBLISHED_S
         InputError: The file isn't a picture of a known format, is damaged or too large.
         KeyError: There is no such preprocessing.
     """
-    return prepare(decode(Path(path)), preprocessing, side)
+    grey, size = decode(Path(path))
+    of_ink = preprocessing in OF_INK
+    return prepare(grey, preprocessing, side)._replace(may_lie=of_ink and may_lie(size))
+
+
+def may_lie(size: tuple[int, int]) -> bool:
+    """Tell whether a picture of a width and height may lie on its side.
+
+    A camera's picture may, where the file has lost the note of how it was held. A smaller one is a
+    crop, made by someone who saw it.
+    """
+    return min(size) >= CAMERA_SHORTER and max(size) >= CAMERA_LONGER
 
 
 def prepare(grey: Grey, preprocessing: str = "mnist", side: int = PUBLISHED_SIDE) -> Picture:
@@ -99,7 +114,7 @@ def read_split(path: str | Path, preprocessing: str, side: int) -> list[Picture]
 
     Each has its box in the file's own pixels.
     """
-    grey, (width, height) = decode_sized(Path(path), SHEET_SIDE)
+    grey, (width, height) = decode(Path(path), SHEET_SIDE)
     scales = 2 * (width / grey.shape[1], height / grey.shape[0])
     found = []
     for picture in split(grey, preprocessing, side):

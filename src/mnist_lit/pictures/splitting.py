@@ -73,8 +73,7 @@ def _without_dust(found: Marks) -> tuple[NDArray[np.int64], Extents, float]:
     """Return the numbers of the parts that may be characters, their boxes and a typical height."""
     _, extents, areas = found.parts
     heights, widths = sides(extents)
-    rows, columns = found.mask.shape
-    at_edge = (extents[:, [0, 2]] == 0).any(axis=1) | (extents[:, [1, 3]] == [rows, columns]).any(1)
+    at_edge = found.parts.at_edge
     kept = widths <= WIDEST_PART * heights
     inner = kept & ~at_edge
     if inner.any():  # a folder's edge is larger than the characters

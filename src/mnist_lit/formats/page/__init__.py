@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mnist_lit.checkpoints.checkpoint import Checkpoint
 from mnist_lit.errors import InputError
 from mnist_lit.files import atomic_write
-from mnist_lit.network.inference import UNSURE
+from mnist_lit.network.inference import LEAST_DOUBT, SURER, UNSURE
 from mnist_lit.network.layers import KINDS
 from mnist_lit.network.network import Layer, Network
 from mnist_lit.pictures.constants import PUBLISHED_SIDE
@@ -147,6 +147,8 @@ def _model(checkpoint: Checkpoint, network: Network) -> dict[str, Any]:
         # Pictures that aren't ink on paper may have numbers for names: no digits to draw.
         "digits": checkpoint.preprocessing != "plain" and names == [str(n) for n in range(10)],
         "unsure": UNSURE,
+        "least_doubt": LEAST_DOUBT,
+        "surer": SURER,
         "constants": CONSTANTS,
     }
 

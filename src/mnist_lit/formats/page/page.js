@@ -155,14 +155,30 @@ function showAnswer({ probabilities, blank, note }, best) {
   }
 }
 
+/** Return a square image turned by a quarter. */
+function turned(image) {
+  return image.map((_, i) => image[(i % SIDE) * SIDE + SIDE - 1 - Math.floor(i / SIDE)]);
+}
+
+/** Return what the network answers to an image, and the image: turned upright, if it lies on its side. */
+function read(image, mayLie) {
+  const turns = mayLie ? [image, turned(image), turned(turned(turned(image)))] : [image];
+  const answers = turns.map((own) => run(network, own));
+  const doubts = answers.map(({ probabilities }) => Math.max(1 - Math.max(...probabilities), MODEL.least_doubt));
+  const best = doubts.indexOf(Math.min(...doubts));
+  const at = doubts[0] > MODEL.surer * doubts[best] ? best : 0;
+  return { image: turns[at], isTurned: at > 0, ...answers[at] };
+}
+
 function update() {
   const start = performance.now();
   showPad();
   const any = photo || strokes.length > 0;
-  const { image, blank, note } = any
+  const prepared = any
     ? prepare(grey(photo || drawing()), MODEL.preprocessing, SIDE)
     : { image: new Uint8Array(SIDE * SIDE), blank: true, note: "" };
-  const { probabilities, maps } = run(network, image);
+  const { image, isTurned, probabilities, maps } = read(prepared.image, photo && photo.mayLie);
+  const { blank } = prepared, note = [prepared.note, isTurned && "turned upright"].filter(Boolean).join(", ");
   result = any ? { image, probabilities, blank, note } : null;
   showSeen(image);
   for (const canvas of document.querySelectorAll("canvas[data-convolution]")) {
@@ -296,6 +312,9 @@ async function take(file) {
     context.globalCompositeOperation = "destination-over";
     context.fillStyle = `rgb(${ground}, ${ground}, ${ground})`;
     context.fillRect(0, 0, width, height);
+    const sides = [bitmap.width, bitmap.height];
+    canvas.mayLie = MODEL.preprocessing !== "plain"
+      && Math.min(...sides) >= CONSTANTS.camera_shorter && Math.max(...sides) >= CONSTANTS.camera_longer;
     photo = canvas;
     strokes = [];
     update();

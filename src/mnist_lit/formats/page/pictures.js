@@ -139,7 +139,8 @@ function label(mask, width, height) {
 }
 
 /** Tell which of a mask's connected parts belong to the character; part 0 is the ground. */
-function keptParts({ parts, n }, width, height) {
+function keptParts(found, width, height) {
+  const { parts, n } = found;
   const sizes = new Float64Array(n + 1);
   for (const part of parts) sizes[part]++;
   const along = Array.from({ length: n + 1 }, () => 0); // the largest share of a side
@@ -153,8 +154,18 @@ function keptParts({ parts, n }, width, height) {
   for (const x of [0, width - 1]) count(Array.from({ length: height }, (_, y) => parts[y * width + x]));
   const inner = along.map((share, part) => part > 0 && share < CONSTANTS.along_side);
   const most = inner.reduce((found, is, part) => (is ? Math.max(found, sizes[part]) : found), 0);
-  const kept = inner.map((is, part) => is && sizes[part] > CONSTANTS.dust * most);
-  return kept.some(Boolean) ? kept : kept.map((_, part) => part > 0);
+  let kept = inner.map((is, part) => is && sizes[part] > CONSTANTS.dust * most);
+  if (!kept.some(Boolean)) kept = kept.map((_, part) => part > 0);
+  let largest = 0;
+  kept.forEach((is, part) => { if (is && !(largest && sizes[part] <= sizes[largest])) largest = part; });
+  if (along[largest] > 0) return kept;
+  // What reaches in from the picture's edge far from the largest part isn't of it.
+  const boxes = boxesOf(found, width), own = boxes[largest - 1];
+  const distance = (box) => Math.max(
+    box.top - own.top - own.height, own.top - box.top - box.height,
+    box.left - own.left - own.width, own.left - box.left - box.width);
+  const reach = CONSTANTS.farthest * Math.max(own.width, own.height);
+  return kept.map((is, part) => is && (along[part] === 0 || distance(boxes[part - 1]) <= reach));
 }
 
 /** Let a mask grow by a pixel in four directions, again and again. */
@@ -243,8 +254,9 @@ function levelLines(above, mask, width, height) {
   let sharpest = 0, counts = null, steepness = 0;
   for (let i = 0; i < slopes; i++) {
     const slope = CONSTANTS.steepest_line * ((2 * i) / (slopes - 1) - 1);
+    const shift = Array.from({ length: width }, (_, x) => round(slope * (x - middle)) - below);
     const levels = new Int32Array(height + 2 * below);
-    rows.forEach((row, k) => { levels[round(row - slope * (columns[k] - middle)) + below]++; });
+    rows.forEach((row, k) => { levels[row - shift[columns[k]]]++; });
     if (!levels.some((count) => count >= least)) continue;
     const sharpness = levels.reduce((sum, count) => sum + count * count, 0);
     if (sharpness > sharpest) { sharpest = sharpness; counts = levels; steepness = slope; }
