@@ -675,7 +675,7 @@ def test_resuming_keeps_the_number_of_threads(
     finally:
         torch.set_num_threads(before)
     summary = json.loads(Path("runs/mnist/version_0/summary.json").read_text())
-    assert "3 threads" in summary["machine"]
+    assert "threads: 3," in summary["machine"]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def machine() -> str:
         found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.M)
         name = found[1] if found else name
     threads = torch.get_num_threads()
-    return f"{name}, {threads} threads on {os.cpu_count()} cores, {platform.system()}"
+    return f"{name}, cores: {os.cpu_count()}, threads: {threads}, {platform.system()}"
 
 
 def versions() -> dict[str, str]:
