@@ -3,6 +3,7 @@
 python benchmarks/pictures.py [--data_dir DIR] [--count 500] [--kinds frame border]
 python benchmarks/pictures.py [--data_dir DIR] --ckpt_path pretrained other.ckpt
 python benchmarks/pictures.py [--data_dir DIR] --sheets 20
+python benchmarks/pictures.py [--data_dir DIR] --turning [--ckpt_path pretrained other.ckpt]
 python benchmarks/pictures.py [--data_dir DIR] --draw docs/images/pictures.png
 
 Digits of MNIST's test set are drawn with a pen of a random width, colour and place into generated
@@ -28,7 +29,8 @@ from scipy import ndimage
 from mnist_lit.checkpoints import checkpoint as checkpoints
 from mnist_lit.cli import predict
 from mnist_lit.data.published import Published
-from mnist_lit.network.inference import probabilities
+from mnist_lit.network.inference import LEAST_DOUBT, probabilities
+from mnist_lit.network.network import Network
 from mnist_lit.pictures.constants import SHEET_SIDE
 from mnist_lit.pictures.decoding import grey_of
 from mnist_lit.pictures.preprocessing import Picture, may_lie, prepare, split
@@ -286,16 +288,37 @@ def read_sheets(count: int, images: NDArray[np.uint8], labels: NDArray[np.int64]
         print(f"{kind:<26}{count * each:>8}{found:>8}{right:>8}")
 
 
+def weigh_turning(network: Network, images: torch.Tensor, labels: torch.Tensor) -> None:
+    """Print what it costs upright images, and gains those on their side, to turn what is surer."""
+    found = [probabilities(network, images.rot90(turn, (2, 3))) for turn in range(4)]
+    doubts = torch.stack([1 - each.amax(1) for each in found]).clamp(min=LEAST_DOUBT)
+    answers = torch.stack([each.argmax(1) for each in found])
+    print(f"{'times surer':<12}{'turned':>8}{'lost':>8}{'right on its side':>20}")
+    for times in (10, 50, 200, 1000, float("inf")):
+        turned, right = {}, {}
+        for lies in (0, 1, 3):
+            ways = torch.tensor([lies, (lies + 1) % 4, (lies - 1) % 4])
+            best = doubts[ways].min(0)
+            turned[lies] = doubts[lies] > times * best.values
+            chosen = torch.where(turned[lies], ways[best.indices], lies)
+            right[lies] = answers.gather(0, chosen[None])[0] == labels
+        lost = int((answers[0] == labels).sum() - right[0].sum())
+        share = float(torch.cat([right[1], right[3]]).float().mean())
+        print(f"{times:<12}{int(turned[0].sum()):>8}{lost:>8}{share:>20.3f}")
+
+
 def draw(path: Path, images: torch.Tensor, kinds: Sequence[str]) -> None:
     """Draw a picture of each kind, and below it what the network sees."""
-    tile, gap, columns = 112, 8, 7
+    network = checkpoints.read("pretrained").build()
+    tile, gap, columns = 112, 8, 6
     rows = -(-len(kinds) // columns)
     height = 2 * tile + 34
     sheet = Image.new("RGB", (columns * (tile + gap) + gap, rows * height + 4), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     for i, kind in enumerate(kinds):
-        picture = KINDS[kind](images[20 + 3 * i].numpy(), np.random.default_rng(i + 5))
-        seen = Image.fromarray(prepare(grey_of(picture)).image).resize((tile, tile), 0)
+        picture = KINDS[kind](images[21 + 3 * i].numpy(), np.random.default_rng(i + 5))
+        prepared = prepare(grey_of(picture))._replace(may_lie=may_lie(picture.size))
+        seen = Image.fromarray(upright(network, prepared).image).resize((tile, tile), 0)
         x, y = gap + i % columns * (tile + gap), i // columns * height
         name = kind.replace("above and below", "on two sides").replace(" ink and paper", "")
         pen.text((x, y + 4), name, "black", font)
@@ -323,6 +346,9 @@ def main() -> None:
     parser.add_argument("--ckpt_path", nargs="+", default=["pretrained"], help="checkpoints")
     parser.add_argument("--sheets", type=int, help="only so many sheets of each kind")
     parser.add_argument(
+        "--turning", action="store_true", help="only weigh when to turn what lies on its side"
+    )
+    parser.add_argument(
         "--draw",
         type=Path,
         help="only draw one of each into this .png file, and sheet.png beside it",
@@ -330,14 +356,20 @@ def main() -> None:
     args = parser.parse_args()
     images, labels = Published("mnist", args.data_dir).read("test")
     if args.draw:
-        draw(args.draw, images[:, 0], [kind for kind in KINDS if kind != "clean"])
+        draw(
+            args.draw, images[:, 0], [kind for kind in KINDS if kind not in ("clean", "photograph")]
+        )
         draw_sheet(args.draw.with_name("sheet.png"), images[:, 0].numpy())
         return
     if args.sheets:
         read_sheets(args.sheets, images[:, 0].numpy(), labels.numpy())
         return
-    images, labels = images[: args.count], labels[: args.count]
     networks = [checkpoints.read(path).build() for path in args.ckpt_path]
+    if args.turning:
+        for network in networks:
+            weigh_turning(network, images, labels)
+        return
+    images, labels = images[: args.count], labels[: args.count]
 
     def right(pictures: Sequence[Picture]) -> str:
         text = ""

@@ -46,6 +46,8 @@ def test_photographs_on_their_side() -> None:
         (row,) = predict(f"{name}.png")
         assert row.note == ("turned upright" if name in ("left", "right") else ""), name
         assert (row.label == "2") == (name != "small"), name
+        (alone,) = predict(f"{name}.png", split=True)
+        assert alone.label == row.label and alone.note == row.note, name
         assert not preprocessing.read(f"{name}.png", "plain").may_lie
 
 

@@ -112,15 +112,17 @@ def prepare(grey: Grey, preprocessing: str = "mnist", side: int = PUBLISHED_SIDE
 def read_split(path: str | Path, preprocessing: str, side: int) -> list[Picture]:
     """Read a picture file as `read` does, and prepare each of its characters as `split` does.
 
-    Each has its box in the file's own pixels.
+    Each has its box in the file's own pixels. One alone may lie on its side.
     """
     grey, (width, height) = decode(Path(path), SHEET_SIDE)
     scales = 2 * (width / grey.shape[1], height / grey.shape[0])
+    pictures = split(grey, preprocessing, side)
+    lies = len(pictures) == 1 and may_lie((width, height))
     found = []
-    for picture in split(grey, preprocessing, side):
+    for picture in pictures:
         assert picture.box
         own = Box(*(round(n * scale) for n, scale in zip(picture.box, scales, strict=True)))
-        found.append(picture._replace(box=own))
+        found.append(picture._replace(box=own, may_lie=lies))
     return found
 
 
