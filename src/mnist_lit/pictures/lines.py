@@ -57,16 +57,16 @@ def lines(above: Grey, mask: Mask) -> Mask:
 def level_lines(above: Grey, mask: Mask) -> Lines:
     """Return the lines, nearly level, that run from the left side of a picture to the right."""
     height, width = mask.shape
+    nothing = Lines(np.zeros_like(mask), np.zeros_like(mask))
+    least, sharpest, counts, steepness = LINE_SHARE * width, 0, None, 0.0
+    if mask.any(axis=0).sum() < least:  # no line is in fewer columns
+        return nothing
     # A thin line's pixels may lie a row beside its track.
     mask, narrow = mask.copy(), mask
     mask[1:] |= narrow[:-1]
     mask[:-1] |= narrow[1:]
-    nothing = Lines(np.zeros_like(mask), np.zeros_like(mask))
-    rows, columns = np.nonzero(mask)
-    if not len(rows):
-        return nothing
     # Sheared by the right slope, lines lie level, and their pixels in as few rows as can be.
-    least, sharpest, counts, steepness = LINE_SHARE * width, 0, None, 0.0
+    rows, columns = np.nonzero(mask)
     below = int(STEEPEST_LINE * width) + 1  # how far a sheared row may lie outside
     from_middle = np.arange(width) - (width - 1) / 2
     for slope in np.linspace(-STEEPEST_LINE, STEEPEST_LINE, LINE_SLOPES):
