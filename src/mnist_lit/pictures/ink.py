@@ -248,7 +248,7 @@ def _kept(parts: Parts) -> Mask:
 
 
 def _distances(extents: Extents, one: int) -> NDArray[np.int64]:
-    """Return how far bounding boxes lie from one of them, across or down; not above 0 if at it."""
+    """Return how far bounding boxes lie from one of them, across or down; at most 0 if at it."""
     top, bottom, left, right = extents.T
     gaps = (top - bottom[one], top[one] - bottom, left - right[one], left[one] - right)
     found: NDArray[np.int64] = np.max(gaps, axis=0)

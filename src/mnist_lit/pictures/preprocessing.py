@@ -68,8 +68,8 @@ def read(path: str | Path, preprocessing: str = "mnist", side: int = PUBLISHED_S
 def may_lie(size: tuple[int, int]) -> bool:
     """Tell whether a picture of a width and height may lie on its side.
 
-    A camera's picture may, where the file has lost the note of how it was held. A smaller one is a
-    crop, made by someone who saw it.
+    A camera's picture may: many a file has lost the note of how the camera was held. A smaller one
+    is a crop, made by someone who saw it.
     """
     return min(size) >= CAMERA_SHORTER and max(size) >= CAMERA_LONGER
 
