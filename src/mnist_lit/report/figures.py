@@ -21,7 +21,7 @@ from mnist_lit.colours import Colours
 from mnist_lit.report import history
 from mnist_lit.report.history import Rows
 from mnist_lit.report.labels import columns as text_columns
-from mnist_lit.report.labels import lettered, points, shown
+from mnist_lit.report.labels import lettered, points, shown, width
 
 if TYPE_CHECKING:
     from mnist_lit.evaluation import Answers
@@ -171,8 +171,8 @@ def _matrix(names: Sequence[str]) -> _Matrix:
     found, note = shown(names, range(0, n, step))
     found = found[::step]
     size = 8 if n > LARGE else 10
-    label = max(points(name, size) for name in found) / 72
-    side = min(max(5, 0.3 * n), 8.3) if n > LARGE else min(4.4 - label, max(2.2, 0.7 * n))
+    label = width(found, size)
+    side = min(max(5, 0.3 * n), 8.3) if n > LARGE else min(max(4.4 - label, 2.6), max(2.2, 0.7 * n))
     return _Matrix(step, found, note, size, label, side, label > 0.9 * side / n * step)
 
 
@@ -196,13 +196,16 @@ def confusion(
     matrix = _matrix(names)
     down, across = (2, 1) if narrow or len(names) > LARGE else (1, 2)
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    width = across * (matrix.side + matrix.label + 0.6)
-    height = down * (matrix.side + matrix.below + 0.85) + (0.25 if matrix.note else 0)
-    titles = ("images", "per cent of each label's images")
+    # All places are given, in inches: for matplotlib to find them takes as long as to draw.
+    part = np.array([matrix.side + matrix.label + 0.6, matrix.side + matrix.below + 0.85])
+    size = part * (across, down) + (0, 0.25 if matrix.note else 0)
+    parts = ((counts, "images"), (shares, "per cent of each label's images"))
     with lettered(matrix.names):
-        figure = Figure(figsize=(width, height), layout="compressed")
-        parts = zip(figure.subplots(down, across), (counts, shares), titles, strict=True)
-        for axes, values, title in parts:
+        figure = Figure(figsize=tuple(size))
+        for i, (values, title) in enumerate(parts):
+            corner = part * (i % across, i // across) + (matrix.label + 0.42, matrix.side + 0.4)
+            place = (corner[0], size[1] - corner[1], matrix.side, matrix.side)
+            axes = figure.add_axes(tuple(place / np.tile(size, 2)))
             axes.set_title(title, fontsize=11)
             _draw_matrix(axes, values, matrix, colours)
         if matrix.note:
@@ -223,7 +226,7 @@ def _draw_matrix(axes: Axes, values: NDArray[Any], matrix: _Matrix, colours: Col
         colour = shades(norm(values[rows, columns]))
         axes.add_collection(PatchCollection(cells, facecolors=colour, linewidths=0))
         n = len(values)
-        axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
+        axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5))
     else:  # cells as small as a pixel, and many
         axes.imshow(values, cmap=shades, norm=norm, interpolation="nearest")
     axis = f" (one class of {matrix.step} is named)" if matrix.step > 1 else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.figure import Figure
 
 # It logs that it builds a cache, which happens once.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
@@ -60,6 +61,15 @@ def columns(text: str) -> int:
 def points(text: str, size: float) -> float:
     """Return the approximate width of a line of text in points, at a font size in points."""
     return 0.64 * size * columns(text)
+
+
+def width(texts: Sequence[str], size: float) -> float:
+    """Return the width of the widest of some lines in inches, at a font size in points."""
+    figure = Figure()
+    with lettered(texts):
+        drawn = [figure.text(0, 0, text, fontsize=size) for text in texts]
+        widest: float = max(text.get_window_extent().width for text in drawn)
+    return widest / figure.dpi
 
 
 @functools.lru_cache(2000)
