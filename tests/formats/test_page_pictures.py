@@ -1,11 +1,13 @@
 """The page's preprocessing against Python's: drawings, photographs and odd pictures."""
 
 import base64
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from playwright.sync_api import Page
@@ -210,6 +212,30 @@ def test_photograph_on_its_side(opened: Opened) -> None:
         (row,) = predict(f"{name}.png")
         assert page.inner_text("#answer").startswith(f"The network reads {row.label}"), name
         assert page.evaluate("result.note") == row.note, name
+
+
+def test_what_is_turned_is_what_predict_turns(opened: Opened) -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[2, 3] = 255  # in another place when the image is turned
+    for as_it_lies, turned in ((5e-2, 5e-4), (5e-2, 1e-4), (5e-4, 1e-9), (5e-5, 1e-9)):
+        network = Network(network=["Flatten", "Linear"], num_classes=2)
+        weight, bias = network.parameters()
+        with torch.no_grad():
+            weight.zero_()
+            bias.copy_(torch.tensor([-math.log(turned), 0]))
+            weight[0, 2 * 28 + 3] = math.log(turned / as_it_lies)
+        write(network.eval())
+        page = opened()
+        is_turned, seen = page.evaluate(
+            """(bytes) => {
+                const { isTurned, image } = read(Uint8Array.from(bytes), true);
+                return [isTurned, Array.from(image)];
+            }""",
+            image.ravel().tolist(),
+        )
+        expected = upright(network, pictures.Picture(image, "", may_lie=True))
+        assert is_turned == bool(expected.note) == (as_it_lies > 200 * max(turned, 1e-6))
+        assert seen == expected.image.ravel().tolist()
 
 
 def test_shadows_and_notes(opened: Opened) -> None:

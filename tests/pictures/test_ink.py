@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from mnist_lit.pictures import preprocessing as pictures
-from mnist_lit.pictures.ink import find_ink, light_on_dark
+from mnist_lit.pictures.ink import find_ink, light_on_dark, median
 
 
 def page() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -36,6 +36,12 @@ def test_what_is_not_the_character_is_left_out(what: str) -> None:
         grey[:14, -9:] = 230
     ink, note = find_ink(grey)
     assert note == "" and np.array_equal(ink > 0.5, clean > 0.5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 1001])
+def test_median(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=n).astype(np.float32)
+    assert median(values) == np.median(values)
 
 
 def test_a_part_at_the_edge_near_the_largest_is_of_it() -> None:

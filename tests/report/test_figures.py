@@ -123,7 +123,10 @@ def test_confusion_of_any_number_of_classes(number: str, colours: Colours) -> No
         shown = ticks(axes)
         assert shown == names[:: -(-len(names) // 50)]
         assert bool(axes.texts) == (len(names) < 40)
+        assert len(axes.images) == (number == "1000")
         assert ("one class of 20 is named" in axes.get_xlabel()) == (number == "1000")
+        for image in axes.images:  # its colours can't follow a page's ground
+            assert image.to_rgba(np.zeros(1))[0, 3] == 1
 
 
 # DejaVu Sans lacks it, and another font that comes with matplotlib has it.

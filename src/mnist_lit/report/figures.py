@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -214,21 +214,19 @@ def confusion(
 
 
 def _draw_matrix(axes: Axes, values: NDArray[Any], matrix: _Matrix, colours: Colours) -> None:
-    # One colour, more or less opaque, so that it can be the page's on the page's ground.
-    shades = LinearSegmentedColormap.from_list(
-        "", [to_rgba(colours.blue, opacity) for opacity in (0, 1)]
-    )
     # A root, so that a handful of errors shows beside a thousand right answers.
     norm = PowerNorm(0.35 if matrix.step == 1 else 0.2, 0, max(values.max(), 1))
     if matrix.step == 1:
         rows, columns = values.nonzero()
         cells = [Rectangle((x - 0.5, y - 0.5), 1, 1) for y, x in zip(rows, columns, strict=True)]
-        colour = shades(norm(values[rows, columns]))
-        axes.add_collection(PatchCollection(cells, facecolors=colour, linewidths=0))
+        # More or less opaque, so that the page's colour can shade the page's ground.
+        shades = [(colours.blue, opacity) for opacity in norm(values[rows, columns]).tolist()]
+        axes.add_collection(PatchCollection(cells, facecolors=shades, linewidths=0))
         n = len(values)
         axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5))
-    else:  # cells as small as a pixel, and many
-        axes.imshow(values, cmap=shades, norm=norm, interpolation="nearest")
+    else:  # cells as small as a pixel, and many: an image, which brings its own ground
+        cmap = LinearSegmentedColormap.from_list("", [colours.ground, colours.blue])
+        axes.imshow(values, cmap=cmap, norm=norm, interpolation="nearest")
     axis = f" (one class of {matrix.step} is named)" if matrix.step > 1 else ""
     axes.set(xlabel=f"prediction{axis}", ylabel=f"label{axis}")
     axes.set_xticks(matrix.ticks, matrix.names, rotation=90 if matrix.turned else 0)
