@@ -22,8 +22,10 @@ def run(*args: object, folder: str | Path = ".") -> Cost:
         SystemExit: It failed.
     """
     command = [PYTHON, *map(str, args)]
+    # The package's modules are kept as bytecode, as they are for its users.
+    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=surroundings)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if status:

@@ -17,6 +17,9 @@ from PIL import Image
 
 from processes import Cost, run
 
+# A bare loop's start: the first optimiser loads torch._dynamo.
+ADAM = "import torch; torch.optim.Adam([torch.zeros(1, requires_grad=True)])"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -27,6 +30,7 @@ def main() -> None:
     commands: dict[str, tuple[object, ...]] = {
         "python -c pass": ("-c", "pass"),
         "python -c 'import torch'": ("-c", "import torch"),
+        "  and make an Adam": ("-c", ADAM),
         "python -c 'import lightning'": ("-c", "import lightning.pytorch"),
         "mnist-lit --help": ("-m", "mnist_lit", "--help"),
         "mnist-lit fit --help": ("-m", "mnist_lit", "fit", "--help"),

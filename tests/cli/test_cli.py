@@ -127,12 +127,47 @@ def test_imports_are_not_searched_for_garbage() -> None:
     assert answer.stdout.splitlines()[-1] == "True True 0"
 
 
+def test_scipy_is_loaded_by_those_who_use_it() -> None:
+    code = (
+        "import sys\nfrom mnist_lit.cli import main\nmain(['samples', '--help'])\n"
+        "print('torchmetrics' in sys.modules, 'scipy.signal' in sys.modules)\n"
+        "import scipy.signal\nprint(scipy.signal.windows.hamming(3).max())"
+    )
+    assert run(sys.executable, "-c", code).stdout.splitlines()[-2:] == ["True False", "1.0"]
+
+
+def test_process_ends_without_taking_its_modules_apart() -> None:
+    code = (
+        "import atexit\nfrom mnist_lit import __main__ as own\n"
+        "class Kept:\n    def __del__(self): print('taken apart', flush=True)\n"
+        "kept = Kept()\n"
+        "def main():\n    atexit.register(print, 'cleaned up')\n    print('done')\n    return 3\n"
+        "own.main = main\nown.start()"
+    )
+    answer = run(sys.executable, "-c", code)
+    assert (answer.returncode, answer.stdout) == (3, "done\ncleaned up\n")
+
+
 def test_debug_shows_the_traceback(command: Command) -> None:
     for option, shown in (((), False), (("--debug",), True)):
         answer = command("test", *option)
         assert answer.code == 2
         assert ("Traceback" in answer.err) is shown
         assert answer.err.splitlines()[-1].startswith("error: there is no run in runs")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a full disk at hand")
+def test_full_disk_below_the_output_is_one_line() -> None:
+    # Without PYTHONUNBUFFERED, the output is written when the command ends.
+    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [sys.executable, "-m", "mnist_lit", "--help"],
+            stdout=full, stderr=subprocess.PIPE, text=True, env=surroundings,
+        )  # fmt: skip
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: No space left on device: make room")
+    assert answer.stderr.count("\n") == 1
 
 
 def test_full_disk_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

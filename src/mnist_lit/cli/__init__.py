@@ -40,20 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     args = sys.argv[1:] if argv is None else argv
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
-    if not args or args[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:<14}{text}" for name, text in COMMANDS.items())
-        print(USAGE.format(commands=lines), end="")
-        return 0 if args else 2
-    if args[0] == "--version":
-        from mnist_lit import __version__
-
-        print(f"mnist-lit {__version__}")
-        return 0
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _interrupt)
     try:
         with console.logged():
-            return run(*args)
+            code = run(*args)
+        print(end="", flush=True)  # here, so that a full disk is an error like others
+        return code
     except Interrupted as error:
         console.show_error(f"stopped by {signal.Signals(error.signum).name}{error.hint}")
         return 128 + error.signum
@@ -68,12 +61,21 @@ def main(argv: list[str] | None = None) -> int:
         return 2 if isinstance(error, InputError) or _is_misconfiguration(error) else 1
 
 
-def run(command: str, *args: str) -> int:
-    """Run one command; return its exit code.
+def run(command: str = "", *args: str) -> int:
+    """Run one command, or say which there are; return the exit code.
 
     Raises:
         InputError: There is no such command.
     """
+    if command in ("", "-h", "--help"):
+        lines = "\n".join(f"  {name:<14}{text}" for name, text in COMMANDS.items())
+        print(USAGE.format(commands=lines), end="")
+        return 0 if command else 2
+    if command == "--version":
+        from mnist_lit import __version__
+
+        print(f"mnist-lit {__version__}")
+        return 0
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(COMMANDS)}"
@@ -91,21 +93,25 @@ def run(command: str, *args: str) -> int:
 
 
 def _module(name: str) -> ModuleType:
-    """Import a module of this package, without searching what it imports for garbage.
-
-    Imports make some 700,000 objects that stay. To search them again and again while they come, and
-    once more at the end, takes a quarter of a short command's time.
-    """
+    """Import a module of this package, in less time than Python would take by itself."""
     name = f"mnist_lit.cli.{name}"
     if name in sys.modules:
         return sys.modules[name]
+    # Imports make some 700,000 objects that stay. To search them for garbage again and again while
+    # they come, and once more at the end, takes a quarter of a short command's time.
     gc.disable()
+    # torchmetrics loads scipy.signal, which takes a second, only to see whether it has `hamming`.
+    stand_in = ModuleType("scipy.signal")
+    vars(stand_in)["hamming"] = None
+    loaded = sys.modules.setdefault(stand_in.__name__, stand_in)
     try:
         module = import_module(name)
         gc.freeze()
         return module
     finally:
         gc.enable()
+        if loaded is stand_in:
+            del sys.modules[stand_in.__name__]
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -120,13 +120,14 @@ def draw_all(drawings: Mapping[str, Drawing], style: str = "light") -> dict[str,
     """Draw figures for a page, which is read in every style and width, and as PNG files in one."""
     drawn = {}
     for name, drawing in tqdm(drawings.items(), "drawing", leave=False, disable=None):
-        with styled(style) as colours:
-            file = png(drawing.draw(colours, False))
         with styled("light") as colours:  # which the page replaces
-            shown = {"svg": svg(drawing.draw(colours, False), colours, name)}
+            figure = drawing.draw(colours, False)
+            shown = {"svg": svg(figure, colours, name)}
             if drawing.has_narrow:
                 narrow = drawing.draw(colours, True)
                 shown["svg_narrow"] = svg(narrow, colours, f"{name}-narrow")
+        with styled(style) as colours:
+            file = png(figure if style == "light" else drawing.draw(colours, False))
         drawn[name] = Drawn(file, shown)
     return drawn
 
