@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("--data_dir", default=os.environ.get("MNIST_LIT_DATA_DIR", "data"))
     parser.add_argument("--pairs", type=int, default=5)
     args = parser.parse_args()
-    fit = ("-m", "mnist_lit", "fit", "--data.data_dir", Path(args.data_dir).resolve())
+    data_dir = Path(args.data_dir).resolve()
+    fit = ("-m", "mnist_lit", "fit", "--data.data_dir", data_dir)
+    bare = Path(__file__).with_name("bare.py").resolve()
     commands: dict[str, tuple[object, ...]] = {
         "python -c pass": ("-c", "pass"),
         "python -c 'import torch'": ("-c", "import torch"),
@@ -37,6 +39,7 @@ def main() -> None:
         "mnist-lit predict, 1 picture": ("-m", "mnist_lit", "predict", "digit.png"),
         "mnist-lit fit, 1 step": (*fit, "--trainer.fast_dev_run", "1"),
         "mnist-lit fit, 2 epochs": (*fit, "--trainer.max_epochs", "2"),
+        "bare PyTorch, 2 epochs": (bare, data_dir, "runs/bare/version_0/summary.json"),
     }
     costs = defaultdict[str, list[Cost]](list)
     for pair in range(-1, args.pairs):  # the first warms up
@@ -49,7 +52,8 @@ def main() -> None:
                 for summary in Path(folder).glob("runs/*/*/summary.json"):
                     seconds, megabytes = measured[name]
                     training = json.loads(summary.read_text())["seconds"]
-                    measured["  beside training"] = Cost(seconds - training, megabytes)
+                    beside = f"{name.split(',')[0]}, beside training"
+                    measured[beside] = Cost(seconds - training, megabytes)
             if pair >= 0:
                 for each, cost in measured.items():
                     costs[each].append(cost)
