@@ -1,7 +1,8 @@
 """The yardstick: the notebook's training as a bare PyTorch loop, with the project's arithmetic.
 
-The loop only trains: no metrics, no progress bar, no files. The step is the fastest that we found: each
-batch is one indexing of bytes in memory, and it uses channels-last, the 25×25 crop and fused Adam.
+The loop only trains: no metrics, no progress bar, no files. The step is the fastest that we found:
+each batch is one indexing of bytes in memory, and it uses channels-last, the 25×25 crop and fused
+Adam.
 
 python benchmarks/bare.py DATA_DIR SUMMARY
 
