@@ -73,7 +73,7 @@ def main(data_dir: str, summary: str) -> None:
     for _ in range(2):
         print(accuracy(network, images[n:], labels[n:]))
     print(accuracy(network, *read(folder, "t10k")))
-    Path(summary).parent.mkdir(parents=True)
+    Path(summary).parent.mkdir(parents=True, exist_ok=True)
     Path(summary).write_text(json.dumps({"seconds": seconds}))
 
 

@@ -157,12 +157,13 @@ def test_debug_shows_the_traceback(command: Command) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a full disk at hand")
-def test_full_disk_below_the_output_is_one_line() -> None:
+@pytest.mark.parametrize("args", [("--help",), ("predict", "--help")], ids=" ".join)
+def test_full_disk_below_the_output_is_one_line(args: tuple[str, ...]) -> None:
     # Without PYTHONUNBUFFERED, the output is written when the command ends.
     surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         answer = subprocess.run(
-            [sys.executable, "-m", "mnist_lit", "--help"],
+            [*PYTHON, *args],
             stdout=full, stderr=subprocess.PIPE, text=True, env=surroundings,
         )  # fmt: skip
     assert answer.returncode == 1

@@ -44,14 +44,15 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(signum, _interrupt)
     try:
         with console.logged():
-            code = run(*args)
+            try:
+                code = run(*args)
+            except SystemExit as error:  # --help
+                code = int(error.code or 0)
         print(end="", flush=True)  # here, so that a full disk is an error like others
         return code
     except Interrupted as error:
         console.show_error(f"stopped by {signal.Signals(error.signum).name}{error.hint}")
         return 128 + error.signum
-    except SystemExit as error:  # --help
-        return int(error.code or 0)
     except BaseException as error:
         if debug:
             traceback.print_exc()
