@@ -15,8 +15,8 @@ class Cost(NamedTuple):
     megabytes: float  # the largest resident size
 
 
-def run(*args: object, folder: str | Path = ".") -> Cost:
-    """Run `python ARGS…` in `folder` to its end.
+def run(*args: object, folder: str | Path = ".", source: Path | None = None) -> Cost:
+    """Run `python ARGS…` in `folder` to its end, with another checkout's `src` if it is given.
 
     Raises:
         SystemExit: It failed.
@@ -24,6 +24,8 @@ def run(*args: object, folder: str | Path = ".") -> Cost:
     command = [PYTHON, *map(str, args)]
     # The package's modules are kept as bytecode, as they are for its users.
     surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    if source:
+        surroundings["PYTHONPATH"] = str(source.resolve())
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=surroundings)
     _, status, usage = os.wait4(process.pid, 0)

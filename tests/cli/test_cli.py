@@ -156,7 +156,7 @@ def test_debug_shows_the_traceback(command: Command) -> None:
         assert answer.err.splitlines()[-1].startswith("error: there is no run in runs")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a full disk at hand")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 @pytest.mark.parametrize("args", [("--help",), ("predict", "--help")], ids=" ".join)
 def test_full_disk_below_the_output_is_one_line(args: tuple[str, ...]) -> None:
     # Without PYTHONUNBUFFERED, the output is written when the command ends.
